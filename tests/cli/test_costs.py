@@ -27,16 +27,16 @@ def model(artifact: Export) -> Path:
     return artifact("convnet", "onnx")
 
 
-def predict(child: Child, given: Path, model: Path, output: Path, after: str) -> Any:
+def predict(child: Child, arguments: Path, model: Path, output: Path, after: str) -> Any:
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
     return child(
         f"import os\n{PREDICT}{after}",
-        *("predict", given, "--model", model, "--backend", "ort-cpu", "--output", output),
+        *("predict", arguments, "--model", model, "--backend", "ort-cpu", "--output", output),
         env=environment,
     )
 
 
-def test_one_picture_imports_little_beside_its_libraries(
+def test_predicting_one_image_imports_little(
     child: Child, model: Path, seven: Path, tmp_path: Path
 ) -> None:
     libraries = set(child(LIBRARIES + LOADED).stdout.split())

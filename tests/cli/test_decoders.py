@@ -10,7 +10,7 @@ from ..malformed_inputs.case import Kit
 from ..malformed_inputs.pictures import no_frames, tiff
 
 
-def test_each_file_has_its_one_line_whatever_the_decoders_say(
+def test_each_file_has_one_line_although_decoders_print_warnings(
     workspace: Path, tmp_path: Path
 ) -> None:
     kit = Kit(tmp_path, workspace, lambda model, suffix: tmp_path)

@@ -27,7 +27,7 @@ def test_a_backend_of_matplotlib_that_does_not_exist_changes_nothing(tmp_path: P
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a limit of Linux")
-def test_too_little_memory_for_torch_is_told(tmp_path: Path) -> None:
+def test_too_little_memory_for_torch_is_reported(tmp_path: Path) -> None:
     limited = f'ulimit -d 50000; exec "{sys.executable}" -c "{MAIN}" train linear-model'
     done = subprocess.run(
         ["bash", "-c", limited],

@@ -1,4 +1,4 @@
-"""What an INPUT of the command line stands for, by what the preprocessing says of itself."""
+"""The values of an INPUT argument, which depend on the preprocessing of the model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def signature(*axes: int) -> Signature:
         ({"kind": "none"}, (3, 4), (3, 4)),
     ],
 )
-def test_an_array_of_one_more_dimension_than_a_value_holds_several(
+def test_an_array_with_a_batch_axis_is_several_inputs(
     settings: dict[str, Any], axes: tuple[int, ...], one: tuple[int, ...], tmp_path: Path
 ) -> None:
     preprocessing = open_preprocessing(settings, signature(*axes))
@@ -43,7 +43,7 @@ def test_an_array_of_one_more_dimension_than_a_value_holds_several(
         assert [value.value.shape for value in values] == [one] * expected
 
 
-def test_a_folder_gives_the_files_that_hold_a_value_each(tmp_path: Path) -> None:
+def test_a_folder_yields_its_input_files(tmp_path: Path) -> None:
     for name in ("b.png", "a.JPG", "notes.txt"):
         (tmp_path / name).touch()
     preprocessing = open_preprocessing(GRAY, signature(1, 8, 8))
@@ -51,7 +51,7 @@ def test_a_folder_gives_the_files_that_hold_a_value_each(tmp_path: Path) -> None
     assert [Path(path).name for path in found] == ["a.JPG", "b.png"]
 
 
-def test_a_folder_without_any_names_what_it_lacks(tmp_path: Path) -> None:
+def test_a_folder_without_input_files_is_refused(tmp_path: Path) -> None:
     preprocessing = open_preprocessing(GRAY, signature(1, 8, 8))
     (found,) = find_inputs([str(tmp_path)], preprocessing)
     assert isinstance(found.value, InputError)

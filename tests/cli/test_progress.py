@@ -1,4 +1,4 @@
-"""How far a verb is: a bar on a terminal alone."""
+"""Progress bars, which are drawn only on a terminal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def open_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return stream
 
 
-def test_the_bar_has_share_rate_and_time_left_and_is_wiped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bar_shows_percentage_rate_and_remaining_time_and_is_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     terminal = open_terminal(monkeypatch)
     with ProgressBar("comparing", "rows", 2000) as bar:
         bar.advance(900)
@@ -37,7 +39,7 @@ def test_the_bar_has_share_rate_and_time_left_and_is_wiped(monkeypatch: pytest.M
     assert terminal.getvalue().split("\r")[-2].strip() == ""
 
 
-def test_a_total_that_takes_time_is_found_once_the_bar_appears(
+def test_a_total_is_counted_only_when_the_bar_appears(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     terminal = open_terminal(monkeypatch)
@@ -49,7 +51,7 @@ def test_a_total_that_takes_time_is_found_once_the_bar_appears(
         assert "predicting: 1,200" in terminal.getvalue().split("\r")[-1]
 
 
-def test_what_goes_before_the_units_is_said_and_makes_no_rate(
+def test_text_before_the_first_unit_does_not_change_the_rate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     terminal = open_terminal(monkeypatch)
@@ -61,7 +63,7 @@ def test_what_goes_before_the_units_is_said_and_makes_no_rate(
         assert terminal.getvalue().split("\r")[-1].startswith("proving:  71%|")
 
 
-def test_a_pipe_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_gets_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     with ProgressBar("proving", "runs") as bar:
@@ -70,7 +72,7 @@ def test_a_pipe_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stream.getvalue() == ""
 
 
-def test_what_is_done_soon_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_work_draws_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = open_terminal(monkeypatch)
     monkeypatch.setattr(progress, "DELAY", 60)
     with ProgressBar("comparing", "rows", 10) as bar:

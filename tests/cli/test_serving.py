@@ -14,14 +14,14 @@ from ptx.serve import ServerSettings, settings
 
 
 @pytest.mark.parametrize(
-    ("workers", "asked", "expected"), [(1, None, None), (2, None, 4), (16, None, 1), (2, 3, 3)]
+    ("workers", "requested", "expected"), [(1, None, None), (2, None, 4), (16, None, 1), (2, 3, 3)]
 )
-def test_workers_share_the_processors(
+def test_workers_share_the_cpus(
     artifact: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     workers: int,
-    asked: int | None,
+    requested: int | None,
     expected: int | None,
 ) -> None:
     monkeypatch.setattr(settings, "available_cpus", lambda: 8)
@@ -29,7 +29,7 @@ def test_workers_share_the_processors(
         Workspace(tmp_path),
         f"a={artifact('convnet', 'onnx')}",
         "ort-cpu",
-        Options(threads=asked),
+        Options(threads=requested),
         ServerSettings(workers=workers),
     )
     with source.open() as predictor:

@@ -34,7 +34,7 @@ def call(
 
 
 @pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, POSIX], ids=["ascii", "C"])
-def test_torch_is_used_with_streams_that_are_not_utf_8(
+def test_training_works_with_streams_that_are_not_utf_8(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
     done = call("train", "linear-model", "--epochs", 2, "--workspace", tmp_path, **environment)
@@ -43,7 +43,7 @@ def test_torch_is_used_with_streams_that_are_not_utf_8(
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_json_stays_valid_where_the_encoding_lacks_a_character(
+def test_json_is_valid_in_an_encoding_without_the_characters(
     workspace: Path, encoding: str
 ) -> None:
     texts = ["é", "中", "😀"]
@@ -62,7 +62,7 @@ def test_json_stays_valid_where_the_encoding_lacks_a_character(
     assert [answer["input"] for answer in answers] == texts
 
 
-def test_an_input_whose_name_is_not_utf_8_is_answered(workspace: Path, tmp_path: Path) -> None:
+def test_an_input_whose_name_is_not_utf_8_is_predicted(workspace: Path, tmp_path: Path) -> None:
     table, output = tmp_path / f"{NOT_UTF8}.csv", tmp_path / f"out{NOT_UTF8}.jsonl"
     table.write_text("1\n2\n")
     command = ("predict", table, "--model", "linear-model", "--workspace", workspace)
@@ -74,7 +74,7 @@ def test_an_input_whose_name_is_not_utf_8_is_answered(workspace: Path, tmp_path:
         assert names == [f"{table}, line 1", f"{table}, line 2"]
 
 
-def test_a_reader_that_made_the_pipe_non_blocking_gets_every_line(workspace: Path) -> None:
+def test_a_non_blocking_pipe_gets_every_line(workspace: Path) -> None:
     count = 4000  # lines, more than a pipe holds
     reading, writing = os.pipe()
     os.set_blocking(writing, False)

@@ -29,7 +29,7 @@ def open_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 LONG = "a word and a word and a word and a word and a word"
 
 
-def test_what_is_too_wide_is_broken_on_a_terminal_in_its_column(
+def test_long_cells_are_wrapped_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     open_terminal(monkeypatch)
@@ -52,7 +52,7 @@ def test_a_pipe_gets_each_row_on_one_line(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
-def test_colour_is_for_a_terminal_that_wants_it(
+def test_colour_is_used_only_on_a_terminal_that_supports_it(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     terminal = open_terminal(monkeypatch)
@@ -62,7 +62,7 @@ def test_colour_is_for_a_terminal_that_wants_it(
     assert style("no", "red", terminal) == "no"
 
 
-def test_colour_moves_no_column(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_does_not_change_the_alignment(monkeypatch: pytest.MonkeyPatch) -> None:
     open_terminal(monkeypatch)
     rows = [
         ("a", style_result("agrees", True), "1"),
@@ -74,6 +74,6 @@ def test_colour_moves_no_column(monkeypatch: pytest.MonkeyPatch) -> None:
     assert click.unstyle(coloured) == table(("", "verdict", "n"), plain)
 
 
-def test_no_verb_colours_a_pipe(ptx: Any) -> None:
+def test_no_command_colours_a_pipe(ptx: Any) -> None:
     done = ptx("predikt")
     assert done.err.startswith("ptx: error ")

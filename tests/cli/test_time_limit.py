@@ -1,4 +1,4 @@
-"""--timeout: a verb that takes too long ends with one line, exit code 6 and nothing left behind."""
+"""--timeout: a command that takes too long ends with one line, exit code 6 and no temporary files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "verb", ["predict", "verify", "evaluate", "compare", "report", "benchmark"]
 )
-def test_a_verb_that_is_not_done_in_time_is_ended(workspace: Path, verb: str) -> None:
+def test_a_command_that_exceeds_its_time_limit_is_stopped(workspace: Path, verb: str) -> None:
     model = ["3", "--model", "linear-model"] if verb == "predict" else ["linear-model"]
     # Python alone takes longer
     done = run(verb, *model, "--timeout", 0.01, "--workspace", workspace)
@@ -44,7 +44,7 @@ def test_a_verb_that_is_not_done_in_time_is_ended(workspace: Path, verb: str) ->
     )
 
 
-def test_the_output_of_before_stays_and_no_temporary_file_does(endless: Path) -> None:
+def test_the_previous_output_remains_without_temporary_files(endless: Path) -> None:
     output = endless.with_name("answers.txt")
     output.write_text("of before")
     done = run("predict", "3", "--model", endless, "--timeout", 1, "--output", output)
@@ -54,7 +54,7 @@ def test_the_output_of_before_stays_and_no_temporary_file_does(endless: Path) ->
 
 
 @pytest.mark.parametrize("verb", ["predict", "report"])
-def test_what_the_ended_process_had_begun_to_write_is_swept(
+def test_unfinished_files_of_the_stopped_process_are_removed(
     tmp_path: Path, endless: Path, verb: str
 ) -> None:
     """Into the folder of --output, or into the model's where there is none."""
@@ -71,7 +71,7 @@ def test_what_the_ended_process_had_begun_to_write_is_swept(
     assert list(folder.iterdir()) == []
 
 
-def test_in_time_the_answers_and_the_exit_code_are_those_without_a_limit(endless: Path) -> None:
+def test_within_the_limit_output_and_exit_code_are_unchanged(endless: Path) -> None:
     for inputs in (["4", "5"], ["4", "four"]):
         free = run("predict", *inputs, "--model", endless, "--backend", "ort-cpu")
         held = run("predict", *inputs, "--model", endless, "--backend", "ort-cpu", "--timeout", 60)
@@ -83,9 +83,7 @@ def test_in_time_the_answers_and_the_exit_code_are_those_without_a_limit(endless
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_the_verb_reaches_the_process_that_works(
-    endless: Path, number: signal.Signals
-) -> None:
+def test_a_signal_reaches_the_child_process(endless: Path, number: signal.Signals) -> None:
     command = ["predict", "-", "--model", str(endless), "--backend", "ort-cpu", "--timeout", "60"]
     read, write = os.pipe()
     with subprocess.Popen([*PTX, *command], stdin=read, stderr=subprocess.PIPE) as process:
@@ -102,6 +100,6 @@ def test_a_signal_to_the_verb_reaches_the_process_that_works(
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "soon"])
-def test_a_time_that_is_none_is_wrong_usage(ptx: Callable[..., object], seconds: str) -> None:
+def test_an_invalid_time_limit_is_wrong_usage(ptx: Callable[..., object], seconds: str) -> None:
     done = ptx("predict", "4", "--timeout", seconds)
     assert getattr(done, "code", None) == 2

@@ -14,7 +14,7 @@ from ptx.infer.artifact.manifest import Manifest
 
 
 def rewrite_manifest(source: Path, target: Path, **changes: Any) -> Path:
-    """`source` at `target` with other fields in its manifest; the content digest holds."""
+    """`source` at `target` with other fields in its manifest and a valid content digest."""
     import onnx
 
     artifact = read_artifact(source)

@@ -72,7 +72,7 @@ def share(done: Any) -> float:
     return float(done.out.partition(" % accuracy")[0].rpartition("; ")[2])
 
 
-def test_what_is_assumed_is_told_and_stands_in_the_manifest(
+def test_assumptions_are_printed_and_recorded_in_the_manifest(
     states: Path, tmp_path: Path, ptx: Any
 ) -> None:
     done = run(ptx, states / "untrained.pth", tmp_path)
@@ -95,7 +95,7 @@ def test_what_is_assumed_is_told_and_stands_in_the_manifest(
     assert set(manifest.training["assumed"]) == {"preprocessing", "labels"}
 
 
-def test_a_statement_makes_the_answers_right(states: Path, tmp_path: Path, ptx: Any) -> None:
+def test_an_override_corrects_the_predictions(states: Path, tmp_path: Path, ptx: Any) -> None:
     state = states / "centred-255.pth"
     done = run(ptx, state, tmp_path, "--max-pixel", 255, "--mean", 127.5, "--std", 1)
     assert share(done) > 80
@@ -105,7 +105,7 @@ def test_a_statement_makes_the_answers_right(states: Path, tmp_path: Path, ptx: 
     assert share(run(ptx, states / "centred.pth", tmp_path, "--mean", 0.5, "--std", 1)) > 80
 
 
-def test_labels_in_another_order_are_counted_by_their_names(
+def test_labels_in_another_order_are_compared_by_name(
     states: Path, tmp_path: Path, ptx: Any
 ) -> None:
     state, centred = states / "centred.pth", ("--mean", 0.5, "--std", 1)
@@ -114,7 +114,7 @@ def test_labels_in_another_order_are_counted_by_their_names(
     assert "assumed labels" not in done.err
 
 
-def test_labels_that_the_rows_have_not_are_taken_and_no_rows_counted(
+def test_unknown_labels_are_accepted_without_an_evaluation(
     states: Path, tmp_path: Path, ptx: Any
 ) -> None:
     names = tmp_path / "labels.txt"
@@ -129,7 +129,7 @@ def test_labels_that_the_rows_have_not_are_taken_and_no_rows_counted(
     assert "--data bundled-mnist has the labels 0, 1" in refused.err
 
 
-def test_a_description_may_state_it(states: Path, tmp_path: Path, ptx: Any) -> None:
+def test_a_model_spec_can_override_the_assumptions(states: Path, tmp_path: Path, ptx: Any) -> None:
     about = tmp_path / "about.toml"
     about.write_text(
         "preprocessing ="
@@ -141,7 +141,7 @@ def test_a_description_may_state_it(states: Path, tmp_path: Path, ptx: Any) -> N
     assert "assumed" not in done.err
 
 
-def test_a_clothes_model_is_not_tried_on_digits(tmp_path: Path, ptx: Any) -> None:
+def test_a_model_of_clothes_is_not_evaluated_on_digits(tmp_path: Path, ptx: Any) -> None:
     from ptx.models import build
 
     torch.save(build("neural-network").state_dict(), tmp_path / "model.pth")
@@ -169,7 +169,7 @@ def test_a_clothes_model_is_not_tried_on_digits(tmp_path: Path, ptx: Any) -> Non
         ("--spec", "{}"),
     ],
 )
-def test_a_checkpoint_of_ptx_says_these_itself(
+def test_overrides_of_a_checkpoint_of_ptx_are_refused(
     options: tuple[str, str], workspace: Path, tmp_path: Path, ptx: Any
 ) -> None:
     about = tmp_path / "about.toml"
@@ -188,7 +188,7 @@ def test_a_checkpoint_of_ptx_says_these_itself(
     assert not (tmp_path / "out.onnx").exists()
 
 
-def test_a_checkpoint_of_ptx_is_tried_on_the_data_that_is_named(
+def test_a_checkpoint_of_ptx_is_evaluated_on_the_named_data(
     workspace: Path, tmp_path: Path, ptx: Any
 ) -> None:
     arguments = ("export", "convnet", "--workspace", workspace, "--output", tmp_path / "out.onnx")
@@ -208,7 +208,7 @@ def test_a_checkpoint_of_ptx_is_tried_on_the_data_that_is_named(
         (("--data", "nowhere.csv"), 4, "no such folder or file"),
     ],
 )
-def test_a_mistake_has_its_line(
+def test_a_mistake_is_reported_in_one_line(
     options: tuple[str, ...],
     code: int,
     message: str,

@@ -30,7 +30,7 @@ def workspace(artifact: Export, tmp_path: Path) -> Path:
     return folder.parent
 
 
-def test_latencies_are_printed_and_written_beside_the_model(ptx: Any, workspace: Path) -> None:
+def test_latencies_are_printed_and_written_next_to_the_model(ptx: Any, workspace: Path) -> None:
     done = ptx("benchmark", "softmax-regression", *QUICK, "--workspace", workspace)
     assert done.code == 0, done.err
     assert "p50 µs" in done.out
@@ -68,7 +68,7 @@ def test_a_file_is_measured_and_nothing_is_written(
 
 
 @pytest.mark.parametrize(("weights", "agrees"), [(None, True), ("0" * 64, None)])
-def test_only_an_export_of_the_same_weights_says_whether_a_checkpoint_agrees(
+def test_agreement_is_shown_only_for_an_export_of_the_same_weights(
     ptx: Any, workspace: Path, checkpoint: Callable[[str], Path], weights: str | None, agrees: Any
 ) -> None:
     found = read_artifact(checkpoint("softmax-regression"))
@@ -93,7 +93,9 @@ def test_only_an_export_of_the_same_weights_says_whether_a_checkpoint_agrees(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="ort-cuda may open here")
-def test_the_error_of_a_backends_process_is_that_of_the_verb(ptx: Any, workspace: Path) -> None:
+def test_an_error_in_the_process_of_a_backend_is_that_of_the_command(
+    ptx: Any, workspace: Path
+) -> None:
     done = ptx(
         "benchmark",
         "softmax-regression",
@@ -108,7 +110,7 @@ def test_the_error_of_a_backends_process_is_that_of_the_verb(ptx: Any, workspace
     assert not (workspace / "softmax-regression" / "benchmark.csv").exists()
 
 
-def test_what_stands_in_the_current_folder_is_not_imported(
+def test_modules_of_the_current_folder_are_not_imported(
     ptx: Any, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "numpy.py").write_text("raise SystemExit(99)")
@@ -129,7 +131,7 @@ def test_what_stands_in_the_current_folder_is_not_imported(
         (("--threads", "0"), 2, "--threads"),
     ],
 )
-def test_what_cannot_be_measured_is_told_before_anything_runs(
+def test_invalid_options_are_refused_before_any_measurement(
     ptx: Any, workspace: Path, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     done = ptx("benchmark", "softmax-regression", *arguments, "--workspace", workspace)
@@ -137,7 +139,7 @@ def test_what_cannot_be_measured_is_told_before_anything_runs(
     assert message in done.err
 
 
-def test_nodes_have_times_and_without_the_network_no_errors(ptx: Any, workspace: Path) -> None:
+def test_nodes_have_times_but_without_the_network_no_errors(ptx: Any, workspace: Path) -> None:
     settings = ("--nodes", "--batch", "2", "--seconds", "0.01", "--workspace", workspace)
     done = ptx("benchmark", "softmax-regression", *settings)
     assert done.code == 0, done.err
@@ -163,7 +165,7 @@ def test_nodes_have_the_errors_of_diff(
     assert (gemm["error"], gemm["module"]) == (step["error"], "layers.1")
 
 
-def test_nodes_of_a_backend_without_such_a_profile_are_refused(ptx: Any, workspace: Path) -> None:
+def test_nodes_of_a_backend_that_cannot_be_profiled_are_refused(ptx: Any, workspace: Path) -> None:
     settings = ("--nodes", "--backends", "openvino", "--workspace", workspace)
     done = ptx("benchmark", "softmax-regression", *settings)
     assert (done.code, "E-USAGE" in done.err) == (2, True)

@@ -1,4 +1,4 @@
-"""Shell completion: what the shells are given, and a real bash that completes."""
+"""Shell completion: the completed words, and a real bash that completes a model name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAIN = "from ptx.cli import main; main()"
 
 
 def complete(child: Any, *words: str) -> list[str]:
-    """What bash is told for the last of the words, as `type,value`."""
+    """The completions that bash gets for the last of the words, as `type,value`."""
     environment = {
         **os.environ,
         "_PTX_COMPLETE": "bash_complete",
@@ -68,7 +68,7 @@ def test_a_word_is_completed(child: Any, words: tuple[str, ...], expected: list[
     assert complete(child, *words) == expected
 
 
-def test_what_is_offered_is_what_there_is() -> None:
+def test_completions_are_the_existing_commands_and_options() -> None:
     assert offered(predict, "backend") == {"auto", *BACKENDS}
     assert offered(compare, "backends") == {"all", *BACKENDS}
     assert offered(export, "formats") == {*EXPORTERS, "all", "triton"}
@@ -81,7 +81,7 @@ def offered(command: click.Command, name: str) -> set[str]:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_is_one_that_the_shell_takes(ptx: Any, shell: str) -> None:
+def test_the_shell_accepts_the_script(ptx: Any, shell: str) -> None:
     done = ptx("completion", shell)
     assert done.code == 0
     assert f"_PTX_COMPLETE={shell}_complete" in done.out
@@ -135,11 +135,11 @@ def read_until(terminal: int, text: str) -> str:
     return shown
 
 
-def test_every_model_is_offered(child: Any) -> None:
+def test_every_model_is_completed(child: Any) -> None:
     assert complete(child, "train", "") == [f"plain,{name}" for name in CATALOG]
 
 
-def test_completing_a_verb_imports_none(child: Any) -> None:
+def test_completing_a_command_imports_no_command(child: Any) -> None:
     done = child(
         "import sys, click\n"
         "from ptx.cli.main import ptx\n"

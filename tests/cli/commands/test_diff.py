@@ -44,7 +44,7 @@ def wrong(workspace: Path, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_right_file_has_no_node_to_name(ptx: Any, workspace: Path) -> None:
+def test_a_correct_file_has_no_wrong_node(ptx: Any, workspace: Path) -> None:
     done = ptx("diff", MODEL, "--workspace", workspace)
     assert done.code == 0, done.err
     assert "the outputs agree" in done.out
@@ -72,12 +72,12 @@ def test_without_a_file_the_network_is_converted(ptx: Any, workspace: Path) -> N
     assert "converted in memory" in done.err
 
 
-def test_a_picture_of_another_kind_is_refused(ptx: Any, workspace: Path) -> None:
+def test_an_unknown_chart_format_is_refused(ptx: Any, workspace: Path) -> None:
     done = ptx("diff", MODEL, "--workspace", workspace, "--output", "diff.gif")
     assert done.code == 2
 
 
-def test_a_program_of_others_is_not_run(ptx: Any, workspace: Path, artifact: Export) -> None:
+def test_an_untrusted_program_is_not_run(ptx: Any, workspace: Path, artifact: Export) -> None:
     done = ptx(
         "diff",
         MODEL,
@@ -93,7 +93,7 @@ def test_a_program_of_others_is_not_run(ptx: Any, workspace: Path, artifact: Exp
 
 
 @pytest.mark.parametrize("option", ["--output", "--reproduce"])
-def test_a_place_that_cannot_be_written_is_refused_before_any_work(
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(
     option: str, ptx: Any, workspace: Path
 ) -> None:
     name = "missing/diff.svg" if option == "--output" else "missing/diff.py"

@@ -1,4 +1,4 @@
-"""The examples of every verb's help run as they stand."""
+"""The examples in the help of every command run unchanged."""
 
 from __future__ import annotations
 
@@ -57,21 +57,21 @@ def desk(
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
-def test_each_verb_has_two_examples(verb: str) -> None:
+def test_each_command_has_two_examples(verb: str) -> None:
     found = examples(verb)
     assert len(found) == len(set(found)) == 2
     assert all(example.startswith(f"ptx {verb}") for example in found)
 
 
 @pytest.mark.parametrize(("verb", "example"), EXAMPLES)
-def test_an_example_runs_as_it_stands(ptx: Any, desk: Path, verb: str, example: str) -> None:
+def test_an_example_runs_unchanged(ptx: Any, desk: Path, verb: str, example: str) -> None:
     done = ptx(*shlex.split(example)[1:])
     assert done.code == 0, done.err
     assert done.out
 
 
 @pytest.mark.parametrize("example", examples("serve"))
-def test_an_example_of_a_server_answers_until_it_is_ended(desk: Path, example: str) -> None:
+def test_an_example_of_a_server_responds_until_it_is_stopped(desk: Path, example: str) -> None:
     command = [sys.executable, "-c", "from ptx.cli import main; main()", *shlex.split(example)[1:]]
     with subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -80,7 +80,7 @@ def test_an_example_of_a_server_answers_until_it_is_ended(desk: Path, example: s
         assert process.wait(30) == 0
 
 
-def test_the_help_of_the_group_shows_commands_that_there_are(ptx: Any) -> None:
+def test_the_help_shows_only_existing_commands(ptx: Any) -> None:
     shown = re.findall(r"^  ptx (\S+)", ptx("--help").out, re.MULTILINE)
     assert len(shown) == 3
     assert set(shown) <= set(COMMANDS)

@@ -58,7 +58,7 @@ def test_the_command_after_a_comparison_exists(ptx: Any, file: Path, tmp_path: P
     assert again.code == 0, again.err
 
 
-def test_verify_says_what_could_be_checked_and_how_to_adopt(ptx: Any, file: Path) -> None:
+def test_verify_shows_what_was_checked_and_how_to_adopt_the_file(ptx: Any, file: Path) -> None:
     done = ptx("verify", file)
     assert done.code == 1
     assert f"ptx export --adopt {file}" in done.out + done.err
@@ -71,7 +71,7 @@ def test_verify_says_what_could_be_checked_and_how_to_adopt(ptx: Any, file: Path
     }
 
 
-def test_verify_takes_the_spec_of_a_file_without_a_manifest_alone(
+def test_verify_accepts_a_spec_only_for_a_file_without_a_manifest(
     ptx: Any, file: Path, tmp_path: Path
 ) -> None:
     spec = tmp_path / "spec.json"
@@ -112,7 +112,7 @@ def test_a_changed_weight_of_an_adopted_file_is_found(ptx: Any, file: Path, tmp_
     assert ptx("verify", adopted).code == 1
 
 
-def test_adopt_takes_the_graph_as_it_is(ptx: Any, file: Path) -> None:
+def test_adopt_refuses_options_that_change_the_graph(ptx: Any, file: Path) -> None:
     done = ptx("export", "--adopt", file, "--opset", "20")
     assert done.code == 2
     assert "--opset" in done.err
@@ -154,7 +154,7 @@ def test_diff_of_files_with_other_inputs_is_refused(ptx: Any, file: Path, tmp_pa
     assert "E-STALE" in done.err
 
 
-def test_diff_finds_a_runtime_that_computes_something_else(
+def test_diff_finds_a_runtime_that_disagrees(
     ptx: Any, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ptx.export.diff.runtimes import OrtRuntime
@@ -178,7 +178,7 @@ def test_diff_finds_a_runtime_that_computes_something_else(
 
 
 @pytest.mark.parametrize("options", [("--reproduce", "script.py"), ("--backend", "torchscript")])
-def test_diff_of_a_file_refuses_what_needs_a_network(
+def test_diff_of_a_file_refuses_options_that_need_a_network(
     ptx: Any, file: Path, options: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(file.parent)

@@ -32,20 +32,20 @@ def foreign(artifact: Export, tmp_path: Path) -> tuple[Path, Path, Path]:
     return original, path, spec
 
 
-def test_evaluate_counts_what_it_counts_for_the_exported_file(
+def test_evaluate_of_an_external_file_equals_that_of_the_exported_file(
     ptx: Any, foreign: tuple[Path, Path, Path]
 ) -> None:
     original, path, spec = foreign
-    given = ("--data", "bundled", "--backend", "ort-cpu", "--json")
-    expected = ptx("evaluate", original, *given)
-    found = ptx("evaluate", path, "--spec", spec, *given)
+    arguments = ("--data", "bundled", "--backend", "ort-cpu", "--json")
+    expected = ptx("evaluate", original, *arguments)
+    found = ptx("evaluate", path, "--spec", spec, *arguments)
     assert found.code == 0, found.err
     assert json.loads(found.out)["confusion"] == json.loads(expected.out)["confusion"]
-    shown = ptx("evaluate", path, "--spec", spec, *given[:-1])
+    shown = ptx("evaluate", path, "--spec", spec, *arguments[:-1])
     assert "next:" not in shown.out
 
 
-def test_evaluate_without_a_specification_says_what_is_missing(
+def test_evaluate_without_a_spec_names_the_missing_option(
     ptx: Any, foreign: tuple[Path, Path, Path]
 ) -> None:
     done = ptx("evaluate", foreign[1], "--data", "bundled")
@@ -54,7 +54,7 @@ def test_evaluate_without_a_specification_says_what_is_missing(
     assert "`ptx run`" in done.err
 
 
-def test_a_specification_is_for_one_served_model(
+def test_a_spec_can_be_used_with_one_served_model(
     ptx: Any, foreign: tuple[Path, Path, Path]
 ) -> None:
     original, path, spec = foreign

@@ -1,4 +1,4 @@
-"""Good weights under a manifest that was written anew: no verb may answer as if it were proved.
+"""Unchanged weights with a rewritten manifest: no command may accept it as if it were verified.
 
 The table of faults, with the digest of the statement written anew too, is `tests/faults/table.py`.
 """
@@ -40,7 +40,7 @@ FAULTS: dict[str, Fault] = {
     "another fit": preprocessed(resize_mode="letterbox"),
 }
 
-VERBS = ("verify", "compare", "evaluate")
+RUN_COMMANDS = ("verify", "compare", "evaluate")
 
 
 @pytest.fixture
@@ -62,47 +62,47 @@ def injected(workspace: Path, tmp_path: Path) -> Callable[..., Path]:
     return inject
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("command", RUN_COMMANDS)
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_manifest_that_says_another_thing_fails(
-    ptx: Ptx, injected: Callable[..., Path], fault: Fault, verb: str
+def test_a_changed_manifest_fails(
+    ptx: Ptx, injected: Callable[..., Path], fault: Fault, command: str
 ) -> None:
-    backend = ["--backends" if verb == "compare" else "--backend", "ort-cpu"]
-    told = ptx(verb, "convnet", *backend, "--workspace", injected(fault))
-    assert told.code == 1, told.out + told.err
+    backend = ["--backends" if command == "compare" else "--backend", "ort-cpu"]
+    result = ptx(command, "convnet", *backend, "--workspace", injected(fault))
+    assert result.code == 1, result.out + result.err
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_manifest_without_answers_and_with_new_digests_differs_from_the_checkpoint(
+def test_a_manifest_without_golden_outputs_and_with_new_digests_differs_from_the_checkpoint(
     ptx: Ptx, injected: Callable[..., Path], fault: Fault
 ) -> None:
     root = injected(without_answers, fault, with_digests)
-    told = ptx("compare", "convnet", "--backends", "ort-cpu", "--workspace", root)
-    assert told.code == 1
+    result = ptx("compare", "convnet", "--backends", "ort-cpu", "--workspace", root)
+    assert result.code == 1
     assert re.search(
-        r"convnet.onnx: (labels|preprocessing \w+): .*; the checkpoint says ", told.out
+        r"convnet.onnx: (labels|preprocessing \w+): .*; the checkpoint says ", result.out
     )
 
 
 @pytest.mark.parametrize("name", ["labels reversed", "two labels swapped"])
-def test_a_manifest_without_answers_is_evaluated_by_its_labels(
+def test_a_manifest_without_golden_outputs_is_evaluated_by_its_labels(
     ptx: Ptx, injected: Callable[..., Path], name: str
 ) -> None:
     root = injected(without_answers, FAULTS[name], with_digests)
-    told = ptx("evaluate", "convnet", "--backend", "ort-cpu", "--json", "--workspace", root)
-    assert json.loads(told.out)["accuracy"] < (0.2 if name == "labels reversed" else 0.85)
+    result = ptx("evaluate", "convnet", "--backend", "ort-cpu", "--json", "--workspace", root)
+    assert json.loads(result.out)["accuracy"] < (0.2 if name == "labels reversed" else 0.85)
 
 
 def test_compare_says_where_the_manifest_differs_and_which_samples_fail(
     ptx: Ptx, injected: Callable[..., Path]
 ) -> None:
     root = injected(FAULTS["labels reversed"])
-    told = ptx("compare", "convnet", "--backends", "ort-cpu", "--workspace", root).out
-    assert "convnet.onnx: labels: " in told
-    assert "ort-cpu: end-to-end sample 1, predictions: " in told
+    result = ptx("compare", "convnet", "--backends", "ort-cpu", "--workspace", root).out
+    assert "convnet.onnx: labels: " in result
+    assert "ort-cpu: end-to-end sample 1, predictions: " in result
 
 
-def test_without_its_raw_samples_a_file_falls_below_what_the_training_reached(
+def test_without_its_end_to_end_samples_a_file_is_less_accurate_than_in_training(
     ptx: Ptx, injected: Callable[..., Path]
 ) -> None:
     root = injected(
@@ -110,44 +110,46 @@ def test_without_its_raw_samples_a_file_falls_below_what_the_training_reached(
         lambda manifest: {**without_answers(manifest), "training": manifest.training},
         with_digests,
     )
-    told = ptx("evaluate", "convnet", "--backend", "ort-cpu", "--workspace", root)
-    assert told.code == 1
-    assert "worse than in training by more than rounding" in told.out
+    result = ptx("evaluate", "convnet", "--backend", "ort-cpu", "--workspace", root)
+    assert result.code == 1
+    assert "worse than in training by more than rounding" in result.out
 
 
-def test_the_good_file_holds_in_every_verb(ptx: Ptx, injected: Callable[..., Path]) -> None:
+def test_the_unchanged_file_passes_in_every_command(
+    ptx: Ptx, injected: Callable[..., Path]
+) -> None:
     root = injected()
-    for verb in VERBS:
-        backend = ["--backends" if verb == "compare" else "--backend", "ort-cpu"]
-        told = ptx(verb, "convnet", *backend, "--workspace", root)
-        assert told.code == 0, told.out + told.err
+    for command in RUN_COMMANDS:
+        backend = ["--backends" if command == "compare" else "--backend", "ort-cpu"]
+        result = ptx(command, "convnet", *backend, "--workspace", root)
+        assert result.code == 0, result.out + result.err
 
 
 def test_a_manifest_whose_samples_were_removed_fails(
     ptx: Ptx, injected: Callable[..., Path]
 ) -> None:
     root = injected(without_answers)
-    told = ptx("verify", "convnet", "--backend", "ort-cpu", "--json", "--workspace", root)
-    lines = map(json.loads, told.out.splitlines())
-    assert told.code == 1
+    result = ptx("verify", "convnet", "--backend", "ort-cpu", "--json", "--workspace", root)
+    lines = map(json.loads, result.out.splitlines())
+    assert result.code == 1
     assert "samples" in [line["check"] for line in lines if not line["passes"]]
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_manifest_without_the_digests_of_its_proof_is_invalid(
-    ptx: Ptx, injected: Callable[..., Path], verb: str
+@pytest.mark.parametrize("command", RUN_COMMANDS)
+def test_a_manifest_without_its_fingerprint_is_invalid(
+    ptx: Ptx, injected: Callable[..., Path], command: str
 ) -> None:
     root = injected(
         lambda manifest: {
             "verification": {k: v for k, v in manifest.verification.items() if k != "fingerprint"}
         }
     )
-    told = ptx(verb, "convnet", "--workspace", root)
-    assert told.code == 4
-    assert "E-MANIFEST" in told.err
+    result = ptx(command, "convnet", "--workspace", root)
+    assert result.code == 4
+    assert "E-MANIFEST" in result.err
 
 
-def test_inspect_lists_what_the_proof_covers(ptx: Ptx, injected: Callable[..., Path]) -> None:
-    told = ptx("inspect", "convnet", "--workspace", injected())
+def test_inspect_lists_what_was_verified(ptx: Ptx, injected: Callable[..., Path]) -> None:
+    result = ptx("inspect", "convnet", "--workspace", injected())
     for part in ("outputs", "preprocessing", "labels", "manifest", "accuracy"):
-        assert re.search(rf"verified:.* {part} \(", told.out), part
+        assert re.search(rf"verified:.* {part} \(", result.out), part

@@ -22,13 +22,13 @@ def test_training_leaves_checkpoint_metrics_and_plot(workspace: Path) -> None:
     assert not list(folder.glob(".*"))
 
 
-def test_training_ends_with_a_verdict_and_the_next_command(ptx: Any, tmp_path: Path) -> None:
+def test_training_ends_with_a_summary_and_the_next_command(ptx: Any, tmp_path: Path) -> None:
     done = ptx("train", "linear-regression", "--workspace", tmp_path)
     assert "linear-regression trained on line: test loss 0.1" in done.out
     assert "next: ptx export linear-regression --format onnx" in done.out
 
 
-def test_resume_goes_on_with_more_epochs(ptx: Any, tmp_path: Path) -> None:
+def test_resume_continues_with_more_epochs(ptx: Any, tmp_path: Path) -> None:
     ptx("train", "linear-model", "--epochs", 40, "--workspace", tmp_path / "a")
     ptx("train", "linear-model", "--epochs", 100, "--resume", "--workspace", tmp_path / "a")
     ptx("train", "linear-model", "--epochs", 100, "--workspace", tmp_path / "b")
@@ -39,19 +39,19 @@ def test_resume_goes_on_with_more_epochs(ptx: Any, tmp_path: Path) -> None:
     assert answers[0] == answers[1]
 
 
-def test_training_anew_says_that_the_former_checkpoint_is_kept(ptx: Any, tmp_path: Path) -> None:
+def test_training_again_keeps_the_previous_checkpoint(ptx: Any, tmp_path: Path) -> None:
     options = ("--workspace", tmp_path)
     assert "former" not in ptx("train", "logistic-regression", "--epochs", 2, *options).err
     done = ptx("train", "logistic-regression", "--epochs", 1, *options)
-    kept = tmp_path / "logistic-regression" / "checkpoint.previous.pt"
+    backup = tmp_path / "logistic-regression" / "checkpoint.previous.pt"
     assert "ptx: the previous checkpoint of 2 epochs, test accuracy " in done.err
-    assert f" %, is kept as {kept}\n" in done.err
+    assert f" %, is kept as {backup}\n" in done.err
     done = ptx("train", "logistic-regression", "--epochs", 1, *options)
     assert "of 1 epoch, test accuracy" in done.err
     assert "replacing the one before it" in done.err
 
 
-def test_resuming_a_finished_run_says_that_nothing_was_trained(ptx: Any, tmp_path: Path) -> None:
+def test_resuming_a_finished_run_trains_nothing(ptx: Any, tmp_path: Path) -> None:
     options = ("--epochs", 1, "--workspace", tmp_path)
     ptx("train", "linear-model", *options)
     done = ptx("train", "linear-model", "--resume", *options)
@@ -65,9 +65,7 @@ def test_resume_without_a_checkpoint_is_exit_4(ptx: Any, tmp_path: Path) -> None
     assert "no checkpoint to resume" in done.err
 
 
-def test_a_second_training_into_a_folder_is_busy_and_changes_nothing(
-    ptx: Any, tmp_path: Path
-) -> None:
+def test_a_second_training_in_the_same_folder_is_refused(ptx: Any, tmp_path: Path) -> None:
     ptx("train", "linear-model", "--epochs", 40, "--workspace", tmp_path)
     folder = tmp_path / "linear-model"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -84,7 +82,7 @@ def test_a_second_training_into_a_folder_is_busy_and_changes_nothing(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_own_pictures_bring_their_own_labels(ptx: Any, tmp_path: Path) -> None:
+def test_own_images_have_their_own_labels(ptx: Any, tmp_path: Path) -> None:
     pictures = Path(__file__).parents[2] / "pictures"
     for label, name in (("seven", "mnist-7.png"), ("paper", "seven-on-paper.png")):
         (tmp_path / "own" / label).mkdir(parents=True)
@@ -100,7 +98,7 @@ def test_own_pictures_bring_their_own_labels(ptx: Any, tmp_path: Path) -> None:
     assert {item["label"] for item in json.loads(done.out)["top"]} == {"seven", "paper"}
 
 
-def test_evaluate_gives_accuracy_and_confusion(ptx: Any, workspace: Path) -> None:
+def test_evaluate_prints_accuracy_and_confusion_matrix(ptx: Any, workspace: Path) -> None:
     done = ptx("evaluate", "convnet", "--json", "--workspace", workspace)
     found = json.loads(done.out)
     assert found["rows"] == 2000
@@ -111,7 +109,7 @@ def test_evaluate_gives_accuracy_and_confusion(ptx: Any, workspace: Path) -> Non
     assert all(len(line) <= 80 for line in text.splitlines()[:-2])
 
 
-def test_compare_over_the_test_set_finds_all_backends_agreeing(ptx: Any, workspace: Path) -> None:
+def test_compare_on_the_test_data_finds_that_all_backends_agree(ptx: Any, workspace: Path) -> None:
     done = ptx("compare", "convnet", "--json", "--workspace", workspace)
     found = json.loads(done.out)
     assert done.code == 0
@@ -125,7 +123,7 @@ def test_compare_over_the_test_set_finds_all_backends_agreeing(ptx: Any, workspa
     assert all(r["differ"] == 0 and 0 < r["error"] <= found["tolerance"] for r in found["backends"])
 
 
-def test_compare_says_which_backend_is_left_out_and_why(ptx: Any, workspace: Path) -> None:
+def test_compare_prints_why_a_backend_is_skipped(ptx: Any, workspace: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")
     done = ptx("compare", "linear-model", "--workspace", workspace)
@@ -135,7 +133,7 @@ def test_compare_says_which_backend_is_left_out_and_why(ptx: Any, workspace: Pat
     assert "5 of 5 backends agree" in done.out
 
 
-def test_compare_says_that_what_runs_a_page_is_missing(
+def test_compare_prints_that_the_javascript_engine_is_missing(
     ptx: Any, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = shutil.copytree(workspace, tmp_path / "copy")
@@ -147,7 +145,7 @@ def test_compare_says_that_what_runs_a_page_is_missing(
     assert "javascript is skipped: neither mini-racer nor Node.js is installed" in done.err
 
 
-def test_compare_takes_inputs(ptx: Any, workspace: Path, seven: Path) -> None:
+def test_compare_accepts_inputs(ptx: Any, workspace: Path, seven: Path) -> None:
     done = ptx("compare", "convnet", seven, "--backends", "ort-cpu,eager", "--workspace", workspace)
     assert done.code == 0, done.err
     assert done.out.startswith("1 input, against eager float64\n")
@@ -171,7 +169,7 @@ def test_verify_replays_the_samples(ptx: Any, workspace: Path) -> None:
         assert "sample 1, logits" in done.out
 
 
-def test_verify_says_what_no_longer_holds(ptx: Any, workspace: Path, tmp_path: Path) -> None:
+def test_verify_lists_the_failed_checks(ptx: Any, workspace: Path, tmp_path: Path) -> None:
     import onnx
     from onnx import numpy_helper
 
@@ -206,7 +204,7 @@ def test_inspect_shows_the_manifest(ptx: Any, workspace: Path) -> None:
     assert manifest["manifest"]["labels"] == list("0123456789")
 
 
-def test_models_shows_what_is_there(ptx: Any, workspace: Path) -> None:
+def test_models_lists_trained_and_exported_models(ptx: Any, workspace: Path) -> None:
     done = ptx("models", "--workspace", workspace)
     (line,) = [line for line in done.out.splitlines() if line.startswith("convnet ")]
     assert line.split() == [
@@ -217,7 +215,7 @@ def test_models_shows_what_is_there(ptx: Any, workspace: Path) -> None:
     assert all(len(line) <= 80 for line in lines)
 
 
-def test_models_shows_one_model(ptx: Any, tmp_path: Path) -> None:
+def test_models_describes_one_model(ptx: Any, tmp_path: Path) -> None:
     text = ptx("models", "lstm", "--workspace", tmp_path).out
     assert "input:      sequence: float32 (time, batch, 28)" in text
     assert "recipe:     default: loss cross-entropy, optimizer sgd, lr 0.01" in text
@@ -242,7 +240,7 @@ def test_a_damaged_checkpoint_is_exit_4(ptx: Any, workspace: Path, tmp_path: Pat
         assert done.err.count("\n") == 1
 
 
-def test_a_file_in_the_place_of_the_workspace_is_exit_5(ptx: Any, tmp_path: Path) -> None:
+def test_a_file_at_the_path_of_the_workspace_is_exit_5(ptx: Any, tmp_path: Path) -> None:
     (tmp_path / "linear-model").write_text("in the way")
     done = ptx("train", "linear-model", "--workspace", tmp_path)
     assert done.code == 5
@@ -257,7 +255,7 @@ def test_doctor_opens_every_backend(ptx: Any) -> None:
         assert "driver" in found["ort-cuda"]["detail"]
 
 
-def test_doctor_finds_a_backend_that_answers_wrong(
+def test_doctor_finds_a_backend_with_wrong_outputs(
     ptx: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ptx.report.probe.EXPECTED", 9.5)
@@ -266,7 +264,7 @@ def test_doctor_finds_a_backend_that_answers_wrong(
     assert "next: ptx predict" in ptx("doctor").out  # no training without PyTorch
 
 
-def test_evaluate_asks_for_own_data(ptx: Any, tmp_path: Path) -> None:
+def test_evaluate_of_an_own_network_needs_data(ptx: Any, tmp_path: Path) -> None:
     own = tmp_path / "own.csv"
     own.write_text("".join(f"{x},{2 * x}\n" for x in range(10)))
     options = ("--workspace", tmp_path)
@@ -283,7 +281,7 @@ def test_an_output_named_like_another_format_is_refused(ptx: Any, workspace: Pat
     assert "give --format pt2" in done.err
 
 
-def test_an_unknown_format_gets_the_nearest(ptx: Any, workspace: Path) -> None:
+def test_an_unknown_format_suggests_the_nearest(ptx: Any, workspace: Path) -> None:
     done = ptx("export", "linear-model", "--format", "onyx", "--workspace", workspace)
     assert done.code == 2
     assert "did you mean 'onnx'" in done.err
@@ -296,9 +294,7 @@ def test_inspect_keeps_its_values_in_one_column(ptx: Any, workspace: Path) -> No
     assert any(line.startswith("verification:") and "ort-cpu, logits" in line for line in lines)
 
 
-def test_the_next_step_after_models_follows_what_is_there(
-    ptx: Any, workspace: Path, tmp_path: Path
-) -> None:
+def test_models_suggests_the_next_command(ptx: Any, workspace: Path, tmp_path: Path) -> None:
     def following(*arguments: str, root: Path) -> str:
         out: str = ptx("models", *arguments, "--workspace", root).out
         return out.splitlines()[-1].partition(" --workspace")[0]
@@ -312,7 +308,7 @@ def test_the_next_step_after_models_follows_what_is_there(
     assert following(root=tmp_path) == "next: ptx export mlp --format onnx"
 
 
-def test_a_checkpoint_is_verified_by_loading_it(ptx: Any, workspace: Path) -> None:
+def test_verify_loads_a_checkpoint(ptx: Any, workspace: Path) -> None:
     done = ptx("verify", workspace / "linear-model" / "checkpoint.pt")
     assert done.code == 0, done.out
     assert "eager opens it" in done.out
@@ -327,7 +323,7 @@ def test_resume_with_other_data_names_both(ptx: Any, tmp_path: Path) -> None:
     assert "has line" in done.err
 
 
-def test_an_export_into_a_file_in_the_way_is_exit_5(
+def test_an_export_into_a_path_below_a_file_is_exit_5(
     ptx: Any, workspace: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "linear-model").write_text("in the way")
@@ -337,9 +333,7 @@ def test_an_export_into_a_file_in_the_way_is_exit_5(
     assert "[E-OUT-PARENT]" in done.err
 
 
-def test_training_anew_names_the_exports_that_are_now_of_other_weights(
-    ptx: Any, artifact: Any, tmp_path: Path
-) -> None:
+def test_training_again_lists_the_outdated_exports(ptx: Any, artifact: Any, tmp_path: Path) -> None:
     folder = tmp_path / "logistic-regression"
     folder.mkdir()
     shutil.copy(artifact("logistic-regression", "onnx"), folder / "logistic-regression.onnx")

@@ -76,7 +76,7 @@ def weights(path: Path) -> dict[str, Any]:
     return state
 
 
-def test_a_module_of_one_s_own_reaches_every_verb(project: Path, ptx: Any) -> None:
+def test_an_own_network_works_in_every_command(project: Path, ptx: Any) -> None:
     from ptx.models.checkpoint import weights_digest
 
     state = weights(project / "weights.pth")
@@ -112,12 +112,12 @@ def test_a_module_of_one_s_own_reaches_every_verb(project: Path, ptx: Any) -> No
             "passes 2 checks",
         ),
     ):
-        told = ptx(*verb)
-        assert told.code == 0, told.err
-        assert expected in " ".join(told.out.split())
+        result = ptx(*verb)
+        assert result.code == 0, result.err
+        assert expected in " ".join(result.out.split())
 
 
-def test_the_command_itself_finds_a_module_in_the_current_folder(project: Path) -> None:
+def test_the_installed_command_finds_a_module_in_the_current_folder(project: Path) -> None:
     command = [
         str(Path(sys.executable).with_name("ptx")),
         "export",
@@ -131,7 +131,7 @@ def test_the_command_itself_finds_a_module_in_the_current_folder(project: Path) 
     assert done.returncode == 0, done.stderr
 
 
-def test_the_catalog_s_and_the_workspace_s_names_are_taken(project: Path, ptx: Any) -> None:
+def test_names_of_the_catalog_and_of_workspace_folders_are_refused(project: Path, ptx: Any) -> None:
     for name in ("convnet", "exported", "data"):
         (project / "net.toml").write_text(DESCRIPTION.replace("flowers", name))
         done = ptx("export", "flower_nets:build_net", "--spec", "net.toml")
@@ -143,7 +143,7 @@ def test_the_catalog_s_and_the_workspace_s_names_are_taken(project: Path, ptx: A
 @pytest.mark.parametrize(
     ("made_by", "name"), [("build_net", "build-net"), ("FlowerNet", "flower-net")]
 )
-def test_without_a_name_it_is_that_of_the_function_or_class(
+def test_the_default_name_is_that_of_the_function_or_class(
     project: Path, ptx: Any, made_by: str, name: str
 ) -> None:
     (project / "net.toml").write_text(DESCRIPTION.replace('name = "flowers"', ""))
@@ -188,7 +188,7 @@ def test_without_a_name_it_is_that_of_the_function_or_class(
         ),
     ],
 )
-def test_a_mistake_has_its_line_and_leaves_nothing(
+def test_a_mistake_is_reported_in_one_line_and_writes_nothing(
     project: Path, ptx: Any, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     (project / "broken.py").write_text("1 / 0")
@@ -201,7 +201,7 @@ def test_a_mistake_has_its_line_and_leaves_nothing(
     assert not (project / "runs").exists()
 
 
-def test_compare_without_the_network_says_how_to_name_it(project: Path, ptx: Any) -> None:
+def test_compare_without_the_network_suggests_the_option(project: Path, ptx: Any) -> None:
     options = ("--spec", "net.toml", "--format", "torchscript")
     assert ptx("export", "flower_nets:build_net", *options).code == 0
     done = ptx("compare", "flowers")
@@ -214,7 +214,7 @@ def test_compare_without_the_network_says_how_to_name_it(project: Path, ptx: Any
     assert "`ptx export my_module:build_net --spec FILE --format onnx`" in missing.err
 
 
-def test_a_checkpoint_of_another_program_s_making_runs_nothing(project: Path, ptx: Any) -> None:
+def test_a_checkpoint_from_another_program_runs_no_code(project: Path, ptx: Any) -> None:
     """A manifest that says module:function as its model is a name like any other."""
     from dataclasses import replace
 
@@ -234,7 +234,7 @@ def test_a_checkpoint_of_another_program_s_making_runs_nothing(project: Path, pt
     assert not (project / "marker").exists()
 
 
-def test_a_folder_of_class_folders_is_its_data(project: Path, ptx: Any) -> None:
+def test_a_folder_of_class_folders_can_be_its_data(project: Path, ptx: Any) -> None:
     """A network that tells red from blue by their means, on photographs whose labels are known."""
     (project / "colours.py").write_text(
         "import torch\n"

@@ -21,7 +21,7 @@ CPU = [name for name in BACKENDS if name not in ("ort-cuda", "javascript")]
 
 
 @pytest.mark.parametrize("backend", CPU)
-def test_a_dark_digit_on_paper_gets_its_label_from_every_backend(
+def test_every_backend_recognises_a_dark_digit_on_paper(
     ptx: Any, workspace: Path, seven: Path, backend: str
 ) -> None:
     done = ptx("predict", seven, "--backend", backend, "--workspace", workspace, "--json")
@@ -32,13 +32,13 @@ def test_a_dark_digit_on_paper_gets_its_label_from_every_backend(
     assert answer["top"][0] == {"label": "7", "score": answer["score"]}
 
 
-def test_auto_says_on_stderr_what_it_took(ptx: Any, workspace: Path, seven: Path) -> None:
+def test_auto_prints_its_choice_on_stderr(ptx: Any, workspace: Path, seven: Path) -> None:
     done = ptx("predict", seven, "--workspace", workspace)
     assert "backend ort-cpu on cpu" in done.err
     assert done.out.startswith(f"{seven}: 7 (")
 
 
-def test_ort_cuda_without_a_driver_is_exit_3_and_no_answer(
+def test_ort_cuda_without_a_driver_is_exit_3_without_a_prediction(
     ptx: Any, workspace: Path, seven: Path
 ) -> None:
     import torch
@@ -62,13 +62,13 @@ def letter(path: Path) -> Path:
     return path
 
 
-def test_a_letter_is_answered_with_a_word_of_doubt_on_stderr(
+def test_a_letter_gets_a_prediction_with_low_confidence_on_stderr(
     ptx: Any, workspace: Path, seven: Path, tmp_path: Path
 ) -> None:
-    given = letter(tmp_path / "a.png")
-    done = ptx("predict", given, seven, "--json", "--workspace", workspace)
+    arguments = letter(tmp_path / "a.png")
+    done = ptx("predict", arguments, seven, "--json", "--workspace", workspace)
     assert done.code == 0
-    assert f"ptx: {given}: low confidence" in done.err
+    assert f"ptx: {arguments}: low confidence" in done.err
     assert done.err.count("low confidence") == 1  # and none of the seven
     answers = [json.loads(line) for line in done.out.splitlines()]
     assert [answer["low_confidence"] for answer in answers] == [True, False]
@@ -94,20 +94,20 @@ def make_bad(folder: Path, seven: Path) -> dict[str, str]:
     }
 
 
-def test_of_many_inputs_the_good_ones_are_answered_in_order(
+def test_valid_inputs_among_many_are_predicted_in_order(
     ptx: Any, workspace: Path, seven: Path, tmp_path: Path
 ) -> None:
     bad = make_bad(tmp_path, seven)
-    given = [seven, *(tmp_path / name for name in bad), seven]
-    done = ptx("predict", *given, "--workspace", workspace, "--json")
+    arguments = [seven, *(tmp_path / name for name in bad), seven]
+    done = ptx("predict", *arguments, "--workspace", workspace, "--json")
     answers = [json.loads(line) for line in done.out.splitlines()]
     assert done.code == 4
-    assert [answer["input"] for answer in answers] == [str(path) for path in given]
+    assert [answer["input"] for answer in answers] == [str(path) for path in arguments]
     assert [answer.get("code") for answer in answers] == [None, *bad.values(), None]
     assert answers[0]["label"] == answers[-1]["label"] == "7"
 
 
-def test_a_bad_input_has_one_line_on_stderr(
+def test_an_invalid_input_has_one_line_on_stderr(
     ptx: Any, workspace: Path, seven: Path, tmp_path: Path
 ) -> None:
     bad = make_bad(tmp_path, seven)
@@ -145,24 +145,24 @@ def test_a_file_without_permission_is_exit_4(
     assert "Traceback" not in done.stderr
 
 
-def test_a_folder_and_a_glob_are_their_pictures_in_order(
+def test_folders_and_globs_yield_their_images_in_order(
     ptx: Any, workspace: Path, seven: Path, tmp_path: Path
 ) -> None:
     for name in ("b.png", "a.png", "notes.txt"):
         shutil.copy(seven, tmp_path / name)
     expected = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
-    for given in (tmp_path, f"{tmp_path}/*.png"):
-        done = ptx("predict", given, "--workspace", workspace, "--json")
+    for arguments in (tmp_path, f"{tmp_path}/*.png"):
+        done = ptx("predict", arguments, "--workspace", workspace, "--json")
         assert [json.loads(line)["input"] for line in done.out.splitlines()] == expected
 
 
-def test_standard_input_is_one_picture(ptx: Any, workspace: Path, seven: Path) -> None:
+def test_standard_input_is_one_image(ptx: Any, workspace: Path, seven: Path) -> None:
     done = ptx("predict", "-", "--workspace", workspace, "--json", stdin=seven.read_bytes())
     answer = json.loads(done.out)
     assert (answer["input"], answer["label"]) == ("-", "7")
 
 
-def test_an_npy_file_of_pixels_is_its_rows(ptx: Any, workspace: Path, tmp_path: Path) -> None:
+def test_each_row_of_an_npy_file_is_an_input(ptx: Any, workspace: Path, tmp_path: Path) -> None:
     picture = np.asarray(Image.open(Path(__file__).parents[2] / "pictures" / "mnist-7.png"))
     np.save(tmp_path / "digits.npy", np.stack([picture, picture]))
     done = ptx("predict", tmp_path / "digits.npy", "--workspace", workspace, "--json")
@@ -184,28 +184,28 @@ def test_numbers_are_values_lines_and_tables(ptx: Any, workspace: Path, tmp_path
     assert [json.loads(line)["value"] for line in lines] == [item["value"] for item in from_table]
 
 
-def test_what_is_no_number_says_so(ptx: Any, workspace: Path) -> None:
+def test_an_input_that_is_not_a_number_is_refused(ptx: Any, workspace: Path) -> None:
     done = ptx("predict", "four", "--model", "linear-model", "--workspace", workspace)
     assert done.code == 4
     assert "'four' is not a number" in done.err
 
 
-def test_output_is_written_whole(ptx: Any, workspace: Path, seven: Path, tmp_path: Path) -> None:
+def test_output_has_one_line_per_input(
+    ptx: Any, workspace: Path, seven: Path, tmp_path: Path
+) -> None:
     target = tmp_path / "answers.jsonl"
     done = ptx("predict", seven, seven, "--workspace", workspace, "--output", target)
     assert done.out == f"{target}: 2 predictions, 0 inputs that cannot be used\n"
     assert [json.loads(line)["label"] for line in target.read_text().splitlines()] == ["7", "7"]
 
 
-def test_one_prediction_is_no_plural(
-    ptx: Any, workspace: Path, seven: Path, tmp_path: Path
-) -> None:
-    given = (seven, tmp_path / "missing.png", "--output", tmp_path / "answers.txt")
-    done = ptx("predict", *given, "--workspace", workspace)
+def test_one_prediction_is_singular(ptx: Any, workspace: Path, seven: Path, tmp_path: Path) -> None:
+    arguments = (seven, tmp_path / "missing.png", "--output", tmp_path / "answers.txt")
+    done = ptx("predict", *arguments, "--workspace", workspace)
     assert "1 prediction, 1 input that cannot be used\n" in done.out
 
 
-def test_a_long_name_is_shortened_in_a_message_and_whole_in_an_answer(
+def test_a_long_name_is_shortened_only_in_messages(
     ptx: Any, workspace: Path, tmp_path: Path
 ) -> None:
     table = tmp_path / f"{'n' * 240}.csv"
@@ -233,17 +233,17 @@ def test_top_ranks_the_labels(ptx: Any, workspace: Path, seven: Path) -> None:
     assert done.out.count("%") == 3
 
 
-def test_no_artifact_yet_names_the_two_commands(ptx: Any, tmp_path: Path, seven: Path) -> None:
+def test_a_missing_artifact_names_the_two_commands(ptx: Any, tmp_path: Path, seven: Path) -> None:
     done = ptx("predict", seven, "--workspace", tmp_path)
     assert done.code == 4
-    given = f"--workspace {tmp_path}"
+    arguments = f"--workspace {tmp_path}"
     assert (
-        f"`ptx train convnet {given}` and then `ptx export convnet --format onnx {given}`"
+        f"`ptx train convnet {arguments}` and then `ptx export convnet --format onnx {arguments}`"
         in done.err
     )
 
 
-def test_what_is_trained_already_is_only_to_be_exported(
+def test_a_missing_artifact_of_a_trained_model_names_only_the_export(
     ptx: Any, checkpoint: Callable[[str], Path], tmp_path: Path, seven: Path
 ) -> None:
     (tmp_path / "convnet").mkdir()
@@ -253,7 +253,7 @@ def test_what_is_trained_already_is_only_to_be_exported(
     assert f"create it with `ptx export convnet --format onnx --workspace {tmp_path}`" in done.err
 
 
-def test_a_wrong_model_name_gets_the_nearest(ptx: Any, tmp_path: Path, seven: Path) -> None:
+def test_a_wrong_model_name_suggests_the_nearest(ptx: Any, tmp_path: Path, seven: Path) -> None:
     done = ptx("predict", seven, "--model", "convet", "--workspace", tmp_path)
     assert done.code == 2
     assert "did you mean 'convnet'" in done.err
@@ -283,7 +283,7 @@ def test_a_name_with_a_newline_stays_on_one_line(
     assert "a\\nb.png: 7" in done.out
 
 
-def test_of_a_table_the_good_rows_are_answered(ptx: Any, workspace: Path, tmp_path: Path) -> None:
+def test_valid_rows_of_a_table_are_predicted(ptx: Any, workspace: Path, tmp_path: Path) -> None:
     table = tmp_path / "numbers.csv"
     table.write_text("x\n4.0\nabc\n1,2\nnan\n4.0\n")
     options = ("--model", "linear-model", "--workspace", workspace, "--json")
@@ -295,7 +295,7 @@ def test_of_a_table_the_good_rows_are_answered(ptx: Any, workspace: Path, tmp_pa
         assert answer["input"].endswith(f"numbers.csv, line {line}")
 
 
-def test_of_a_table_of_names_the_first_column_counts(
+def test_the_inputs_of_a_table_of_names_are_its_first_column(
     ptx: Any, artifact: Any, tmp_path: Path
 ) -> None:
     table = tmp_path / "names.csv"
@@ -316,7 +316,7 @@ def test_of_a_table_of_names_the_first_column_counts(
 COUNTED = """
 from ptx.infer import prefetch
 entered, original = [], prefetch.decoder_processes
-prefetch.decoder_processes = lambda *given, **how: entered.append(1) or original(*given, **how)
+prefetch.decoder_processes = lambda *arguments, **how: entered.append(1) or original(*arguments, **how)
 from ptx.cli.main import _run
 code = _run()
 print(code, len(entered))
@@ -324,7 +324,7 @@ print(code, len(entered))
 
 
 @pytest.mark.parametrize(("count", "processes"), [(1, 0), (4, 0), (5, 1)])
-def test_a_few_large_pictures_are_answered_in_order_by_reading_processes(
+def test_a_few_large_images_are_prefetched_in_order(
     workspace: Path, seven: Path, tmp_path: Path, child: Any, count: int, processes: int
 ) -> None:
     large = [tmp_path / f"{number}.png" for number in range(count)]
@@ -345,7 +345,7 @@ def test_a_few_large_pictures_are_answered_in_order_by_reading_processes(
     assert [json.loads(line)["input"] for line in lines] == [str(picture) for picture in large]
 
 
-def test_many_pictures_are_answered_in_order_by_reading_processes(
+def test_many_images_are_prefetched_in_order(
     workspace: Path, seven: Path, tmp_path: Path, child: Any
 ) -> None:
     folder = tmp_path / "many"
@@ -381,7 +381,7 @@ def seventy_seven(seven: Path, tmp_path: Path) -> Path:
     return tmp_path / "77.png"
 
 
-def test_all_answers_each_digit_of_a_picture_from_left_to_right(
+def test_all_predicts_the_digits_of_an_image_from_left_to_right(
     ptx: Any, workspace: Path, seven: Path, seventy_seven: Path
 ) -> None:
     refused = ptx("predict", seventy_seven, "--workspace", workspace)
@@ -399,11 +399,11 @@ def test_all_answers_each_digit_of_a_picture_from_left_to_right(
     assert [line.startswith(f"{seventy_seven} (") for line in text] == [True, True]
 
 
-def test_all_says_once_what_is_left_out_beside_the_digits(
+def test_all_prints_the_ignored_regions_once(
     ptx: Any, workspace: Path, seventy_seven: Path
 ) -> None:
-    with Image.open(seventy_seven) as given:
-        sheet = given.convert("L")
+    with Image.open(seventy_seven) as arguments:
+        sheet = arguments.convert("L")
     sheet.paste(20, (140, 20, 146, 40))
     sheet.save(seventy_seven)
     done = ptx("predict", seventy_seven, "--all", "--json", "--workspace", workspace)
@@ -412,12 +412,12 @@ def test_all_says_once_what_is_left_out_beside_the_digits(
     assert done.err.count("1 smaller region ignored") == 1
 
 
-def test_what_is_left_out_beside_one_digit_is_said_once_for_each_picture(
+def test_ignored_regions_are_printed_once_per_image(
     ptx: Any, workspace: Path, seven: Path, tmp_path: Path
 ) -> None:
-    with Image.open(seven.parent / "mnist-7.png") as given:
+    with Image.open(seven.parent / "mnist-7.png") as arguments:
         sheet = Image.new("L", (280, 200), 0)
-        sheet.paste(given.convert("L").resize((112, 112)), (40, 40))
+        sheet.paste(arguments.convert("L").resize((112, 112)), (40, 40))
     alone = tmp_path / "alone.png"
     sheet.save(alone)
     sheet.paste(220, (200, 120, 208, 150))
@@ -431,7 +431,7 @@ def test_what_is_left_out_beside_one_digit_is_said_once_for_each_picture(
     assert f"{beside}: 1 smaller region ignored, 71% from the left and 60% from the top" in done.err
 
 
-def test_all_is_for_models_of_drawn_digits(ptx: Any, workspace: Path) -> None:
+def test_all_needs_a_model_of_drawn_digits(ptx: Any, workspace: Path) -> None:
     done = ptx("predict", "2.5", "--all", "--model", "linreg", "--workspace", workspace)
     assert done.code in (2, 4)
     assert done.out == ""

@@ -34,7 +34,7 @@ def predict(
     return run
 
 
-def test_auto_takes_the_device(predict: Callable[..., Done]) -> None:
+def test_auto_uses_the_accelerator(predict: Callable[..., Done]) -> None:
     done = predict("--json")
     assert done.returncode == 0
     assert '"backend": "ort-cuda"' in done.stdout
@@ -45,7 +45,7 @@ def test_auto_takes_the_device(predict: Callable[..., Done]) -> None:
 @pytest.mark.parametrize(
     ("fault", "cause"), [(BUSY, "busy or unavailable"), (FULL, "ran out of memory")]
 )
-def test_auto_takes_the_cpu_and_says_why_not_the_device(
+def test_auto_falls_back_to_the_cpu_and_prints_why(
     predict: Callable[..., Done], fault: str, cause: str
 ) -> None:
     done = predict("--json", fail=fault)
@@ -58,7 +58,7 @@ def test_auto_takes_the_cpu_and_says_why_not_the_device(
 
 
 @pytest.mark.parametrize(("fault", "code"), [(BUSY, 3), (FULL, 6)])
-def test_the_device_that_was_asked_for_is_an_error_of_one_line(
+def test_a_requested_device_that_fails_is_an_error_of_one_line(
     predict: Callable[..., Done], fault: str, code: int
 ) -> None:
     done = predict("--backend", "ort-cuda", fail=fault)

@@ -42,7 +42,7 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_columns_of_a_table_are_kept_and_its_target_is_ignored(
+def test_the_columns_of_a_table_are_copied_and_its_target_is_ignored(
     ptx: Any, patients: tuple[Path, Path, list[str]], tmp_path: Path
 ) -> None:
     model, table, names = patients
@@ -61,7 +61,7 @@ def test_the_columns_of_a_table_are_kept_and_its_target_is_ignored(
     assert "1 prediction, 1 input that cannot be used" in done.out
 
 
-def test_parquet_has_the_types(
+def test_parquet_columns_have_types(
     ptx: Any, patients: tuple[Path, Path, list[str]], tmp_path: Path
 ) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
@@ -76,7 +76,7 @@ def test_parquet_has_the_types(
     assert [label is None for label in found["label"].to_pylist()] == [False, True]
 
 
-def test_texts_and_pictures_have_their_rows(
+def test_texts_and_images_have_one_row_each(
     ptx: Any, artifact: Export, seven: Path, tmp_path: Path
 ) -> None:
     names = tmp_path / "names.csv"
@@ -93,7 +93,7 @@ def test_texts_and_pictures_have_their_rows(
     assert all(0 <= float(row["left"]) < float(row["right"]) <= 1 for row in read(output))
 
 
-def test_the_list_of_files_that_trains_a_model_predicts_with_it(
+def test_a_csv_file_of_training_data_can_be_predicted(
     ptx: Any, artifact: Export, seven: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "photos"
@@ -102,8 +102,8 @@ def test_the_list_of_files_that_trains_a_model_predicts_with_it(
     (folder / "rows.csv").write_text("file,label\na.png,7\nmissing.png,3\n")
     output = tmp_path / "out.csv"
     model = artifact("convnet", "onnx")
-    given = ("--prefix", "predicted_", "--output", output)
-    done = ptx("predict", folder / "rows.csv", "--model", model, *given)
+    arguments = ("--prefix", "predicted_", "--output", output)
+    done = ptx("predict", folder / "rows.csv", "--model", model, *arguments)
     assert done.code == 4, done.err
     good, bad = read(output)
     assert (good["file"], good["label"]) == ("a.png", "7")
@@ -133,8 +133,8 @@ def test_columns_that_clash_or_change_are_refused(
     output = tmp_path / "out.csv"
     done = ptx("predict", first, "--model", model, "--output", output)
     assert (done.code, "'label'" in done.err) == (2, True)
-    given = ("--prefix", "predicted_", "--output", output)
-    assert ptx("predict", first, "--model", model, *given).code == 0
+    arguments = ("--prefix", "predicted_", "--output", output)
+    assert ptx("predict", first, "--model", model, *arguments).code == 0
     (row,) = read(output)
     assert row["label"] == "x"
     assert row["predicted_label"]

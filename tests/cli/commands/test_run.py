@@ -39,9 +39,7 @@ def foreign(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_foreign_file_is_run_without_a_specification(
-    ptx: Any, foreign: Path, tmp_path: Path
-) -> None:
+def test_an_external_file_runs_without_a_spec(ptx: Any, foreign: Path, tmp_path: Path) -> None:
     x, y = np.array([[1, 2]], np.float32), np.array([[3, 4]], np.float32)
     given, output = tmp_path / "in.npz", tmp_path / "out.npz"
     given.write_bytes(write_npz({"x": x, "input.1": y}))
@@ -54,9 +52,7 @@ def test_a_foreign_file_is_run_without_a_specification(
         assert np.array_equal(found["parts[1]"], y)
 
 
-def test_inputs_by_name_are_cast_where_their_values_allow_it(
-    ptx: Any, foreign: Path, tmp_path: Path
-) -> None:
+def test_inputs_are_cast_if_their_values_allow_it(ptx: Any, foreign: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.ones((2, 2)))
     pair = [f"x={tmp_path / 'x.npy'}", f"input.1={tmp_path / 'x.npy'}"]
     done = ptx("run", foreign, *pair)
@@ -64,7 +60,7 @@ def test_inputs_by_name_are_cast_where_their_values_allow_it(
     assert "total" in done.out
 
 
-def test_an_exported_model_gives_what_the_library_gives(
+def test_the_command_returns_the_outputs_of_the_library(
     ptx: Any, artifact: Export, tmp_path: Path
 ) -> None:
     path = artifact("softmax-regression", "onnx")
@@ -91,7 +87,7 @@ def test_an_exported_model_gives_what_the_library_gives(
         (["text.npz"], "E-NPY"),
     ],
 )
-def test_what_does_not_fit_is_refused(
+def test_inputs_that_do_not_match_are_refused(
     arguments: list[str],
     code: str,
     ptx: Any,
@@ -112,7 +108,9 @@ def test_what_does_not_fit_is_refused(
     assert not list(tmp_path.glob("out.*"))
 
 
-def test_npz_files_come_back_and_hostile_ones_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_npz_files_round_trip_and_malformed_ones_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     values: dict[str, Any] = {
         "file": np.arange(3),
         "a/b": [np.ones(2), np.zeros((0, 2))],

@@ -21,7 +21,7 @@ RUNNING = (
 
 
 @pytest.mark.parametrize("verb", RUNNING)
-def test_a_program_that_writes_a_file_is_run_with_trust_alone(
+def test_a_program_that_writes_a_file_runs_only_with_trust(
     ptx: Any, workspace: Path, writing: Writing, verb: tuple[str, ...]
 ) -> None:
     path, marker = writing
@@ -35,7 +35,9 @@ def test_a_program_that_writes_a_file_is_run_with_trust_alone(
     assert marker.exists()
 
 
-def test_what_runs_nothing_needs_no_trust(ptx: Any, workspace: Path, writing: Writing) -> None:
+def test_commands_that_run_no_code_need_no_trust(
+    ptx: Any, workspace: Path, writing: Writing
+) -> None:
     path, marker = writing
     for verb in (("inspect",), ("verify", "--no-run")):
         done = ptx(*verb, path, "--workspace", workspace)
@@ -43,7 +45,7 @@ def test_what_runs_nothing_needs_no_trust(ptx: Any, workspace: Path, writing: Wr
     assert not marker.exists()
 
 
-def test_a_program_in_the_place_of_an_exported_one_is_refused(
+def test_a_program_that_replaces_an_exported_one_is_refused(
     ptx: Any, workspace: Path, writing: Writing, tmp_path: Path
 ) -> None:
     path, marker = writing
@@ -55,7 +57,7 @@ def test_a_program_in_the_place_of_an_exported_one_is_refused(
     assert not marker.exists()
 
 
-def test_export_notes_programs_and_no_data(ptx: Any, workspace: Path) -> None:
+def test_export_adds_only_programs_to_the_allow_list(ptx: Any, workspace: Path) -> None:
     noted = {path.name for path in (workspace / "exported").iterdir()}
     files = [
         workspace / model / f"{model}.{form}"
@@ -65,7 +67,7 @@ def test_export_notes_programs_and_no_data(ptx: Any, workspace: Path) -> None:
     assert noted == {read_artifact(path).sha256 for path in files}
 
 
-def test_a_file_in_the_place_of_the_ledger_is_exit_5(
+def test_a_file_at_the_path_of_the_allow_list_is_exit_5(
     ptx: Any, workspace: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "exported").write_text("in the way")

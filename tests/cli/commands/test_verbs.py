@@ -1,4 +1,4 @@
-"""The command line as a whole: help, errors, exit codes, pipes."""
+"""Help, errors, exit codes and pipes of all commands."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MAIN = "from ptx.cli import main; main()"
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
-def test_the_short_help_is_that_of_the_group(ptx: Any, verb: str) -> None:
+def test_the_help_lists_each_command(ptx: Any, verb: str) -> None:
     assert COMMANDS[verb][1] in ptx("--help").out
 
 
-def test_help_loads_nothing_heavy() -> None:
+def test_help_imports_no_large_library() -> None:
     code = (
         "import sys; sys.argv = ['ptx', '--help']\n"
         "from ptx.cli import main\n"
@@ -72,7 +72,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     assert "Traceback" in debug.stderr
 
 
-def test_a_closed_pipe_ends_in_silence() -> None:
+def test_a_closed_pipe_prints_nothing() -> None:
     script = f'{sys.executable} -c "{MAIN}" models | head -1; echo "${{PIPESTATUS[0]}}"'
     unbuffered = {"PYTHONUNBUFFERED": "1", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
@@ -90,7 +90,7 @@ def test_a_closed_pipe_ends_in_silence() -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 @pytest.mark.parametrize("redirect", [">/dev/full", "2>&1 >/dev/full", ">/dev/full 2>/dev/full"])
 @pytest.mark.parametrize("buffer", ["", "1"])
-def test_a_full_disk_behind_stdout_is_exit_5_and_one_line(redirect: str, buffer: str) -> None:
+def test_stdout_on_a_full_disk_is_exit_5_and_one_line(redirect: str, buffer: str) -> None:
     done = subprocess.run(
         ["bash", "-c", f'{sys.executable} -c "{MAIN}" models {redirect}'],
         capture_output=True,
@@ -100,11 +100,11 @@ def test_a_full_disk_behind_stdout_is_exit_5_and_one_line(redirect: str, buffer:
         check=False,
     )
     assert done.returncode == 5
-    told = "ptx: error [E-OUT-SPACE] the output cannot be written: No space left on device\n"
-    assert done.stdout + done.stderr == ("" if redirect.endswith("2>/dev/full") else told)
+    result = "ptx: error [E-OUT-SPACE] the output cannot be written: No space left on device\n"
+    assert done.stdout + done.stderr == ("" if redirect.endswith("2>/dev/full") else result)
 
 
-def test_ctrl_c_is_exit_130_also_where_a_library_makes_another_error_of_it() -> None:
+def test_ctrl_c_is_exit_130_even_if_a_library_raises_another_error() -> None:
     code = """
 import signal
 from ptx.cli.workspace import Workspace
@@ -120,7 +120,7 @@ Workspace.files = files
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
-def test_a_bug_is_told_in_one_line(
+def test_a_bug_is_reported_in_one_line(
     ptx: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("ptx.cli.workspace.Workspace.files", lambda *_: 1 / 0)
@@ -136,7 +136,7 @@ def test_without_arguments_the_help_is_shown(ptx: Any) -> None:
     assert "Commands:" in done.out
 
 
-def test_the_version_names_what_is_installed(ptx: Any) -> None:
+def test_the_version_lists_the_installed_libraries(ptx: Any) -> None:
     lines = ptx("--version").out.splitlines()
     assert lines[0].startswith("ptx ")
     assert any(line.startswith("torch ") for line in lines)
