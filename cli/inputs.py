@@ -56,7 +56,7 @@ def _files(argument: str, preprocessing: Preprocessing) -> Iterator[Any]:
         for row in _first_cells(argument, data.decode("utf-8-sig", "replace")):
             path = os.path.join(folder, row.value)  # noqa: PTH118
             yield infer.NamedInput(path, path, row.cells)
-    elif any(sign in argument for sign in "*?[") and not os.path.lexists(argument):
+    elif any(character in argument for character in "*?[") and not os.path.lexists(argument):
         yield from _matches(argument)
     else:
         yield argument

@@ -172,23 +172,27 @@ def _cell(
 def _class_map_cell(
     prediction: Prediction, class_map: Array, labels: Sequence[str], picture: Image.Image | None
 ) -> Image.Image:
-    """The class map, over the picture if the model takes pictures, next to a legend."""
-    drawn = draw_class_map(class_map, len(labels), picture)
-    rows = max(1, drawn.height // LEGEND_ROW - 1)  # the last row says how many more there are
-    classes, more = prediction.top[:rows], len(prediction.top[rows:])
-    cell = Image.new("RGB", (drawn.width + GAP + TEXT, HEAD + drawn.height), WHITE)
+    """The class map next to a legend; if the input is an image, the map is drawn over it."""
+    overlay = draw_class_map(class_map, len(labels), picture)
+    rows = max(
+        1, overlay.height // LEGEND_ROW - 1
+    )  # the last row has the number of omitted classes
+    classes, omitted = prediction.top[:rows], len(prediction.top[rows:])
+    cell = Image.new("RGB", (overlay.width + GAP + TEXT, HEAD + overlay.height), WHITE)
     draw = ImageDraw.Draw(cell)
     _text(draw, (0, 0, cell.width), prediction.input or "-", 13, colour=QUIET, keep_end=True)
-    cell.paste(drawn, (0, HEAD))
-    x, y = drawn.width + GAP, HEAD
+    cell.paste(overlay, (0, HEAD))
+    x, y = overlay.width + GAP, HEAD
     colours = dict(zip(labels, palette(len(labels)), strict=True))
     for label, share in classes:
         draw.rectangle((x, y, x + 16, y + 16), fill=colours[label], outline=FRAME)
         _text(draw, (x + 26, y, TEXT - 100), label, 14)
         _text(draw, (x + TEXT - 66, y, 66), f"{100 * share:.1f} %", 14)
         y += LEGEND_ROW
-    if more:
-        _text(draw, (x + 26, y, TEXT - 26), f"and {more} more with fewer pixels", 14, colour=QUIET)
+    if omitted:
+        _text(
+            draw, (x + 26, y, TEXT - 26), f"and {omitted} more with fewer pixels", 14, colour=QUIET
+        )
     return cell
 
 

@@ -95,11 +95,11 @@ _SCHEMAS = {
     },
 }
 _GETS = {
-    "/v2": "The server",
-    "/v2/health/live": "Whether the process runs",
-    "/v2/health/ready": "Whether it takes requests",
-    "/v2/models": "The names of the models",
-    "/v2/models/stats": "Counts and times of all models",
+    "/v2": "Metadata of the server",
+    "/v2/health/live": "Liveness of the server",
+    "/v2/health/ready": "Readiness of the server",
+    "/v2/models": "Names of the models",
+    "/v2/models/stats": "Statistics of all models",
     "/metrics": "Metrics for Prometheus",
 }
 
@@ -153,9 +153,9 @@ def _model_paths(model: Model) -> Iterator[tuple[str, Any]]:
     body = {"application/json": {"schema": {"$ref": "#/components/schemas/InferRequest"}}}
     text = f"Run {name} on tensors ({tensors})"
     yield f"/v2/models/{name}/infer", {"post": _operation(text, body, "InferResponse")}
-    for suffix, what in (("", "Inputs and outputs"), ("/ready", "Whether it is served")):
+    for suffix, what in (("", "Inputs and outputs"), ("/ready", "Readiness")):
         yield f"/v2/models/{name}{suffix}", {"get": _operation(f"{what}: {name}")}
-    yield f"/v2/models/{name}/stats", {"get": _operation(f"Counts and times: {name}")}
+    yield f"/v2/models/{name}/stats", {"get": _operation(f"Statistics: {name}")}
 
 
 def _operation(

@@ -67,16 +67,17 @@ def open_shadow(source: ShadowSource, model: Model, metrics: ShadowMetrics) -> S
 
 
 def _check_match(served: Manifest, shadow: Manifest, name: str) -> None:
-    for what, mine, theirs in (
+    for what, expected, actual in (
         ("inputs", _shapes(served, "inputs"), _shapes(shadow, "inputs")),
         ("outputs", _shapes(served, "outputs"), _shapes(shadow, "outputs")),
         ("task", served.task, shadow.task),
         ("labels", served.labels, shadow.labels),
         ("preprocessing", served.preprocessing, shadow.preprocessing),
     ):
-        if mine != theirs:
+        if expected != actual:
             raise UsageError(
-                f"the shadow of {name!r} has other {what} than the model: {theirs}; expected {mine}"
+                f"the shadow of {name!r} has other {what} than the model: {actual}; expected"
+                f" {expected}"
             )
 
 
