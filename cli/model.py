@@ -134,11 +134,12 @@ def format_of(backend: str) -> str | None:
     return None if backend == "auto" else find_backend(backend).artifact_format
 
 
-def supports(artifact: infer.Artifact, option: str) -> bool:
-    """Whether a backend for this format supports an option of `infer.Options`."""
+def supports(artifact: infer.Artifact, option: str, backend: str = "auto") -> bool:
+    """Whether the backend, or with `auto` any for this format, supports an option of `infer.Options`."""
     return any(
         entry.artifact_format == artifact.kind and option in entry.supported_options
-        for entry in infer.BACKENDS.values()
+        for name, entry in infer.BACKENDS.items()
+        if backend in ("auto", name)
     )
 
 

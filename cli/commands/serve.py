@@ -287,7 +287,7 @@ def _open(
     space: Workspace, file: str, backend: str, loading: infer.Options, spec_file: Path | None
 ) -> infer.Predictor:
     model = resolve_model(space, file, backend, spec_file=spec_file, raw=True)
-    timeout = loading.timeout if supports(model.artifact, "timeout") else None
+    timeout = loading.timeout if supports(model.artifact, "timeout", backend) else None
     return open_model(model, replace(loading, timeout=timeout))
 
 

@@ -34,3 +34,18 @@ def test_workers_share_the_cpus(
     )
     with source.open() as predictor:
         assert predictor.backend._options.threads == expected  # type: ignore[attr-defined]
+
+
+def test_a_backend_that_cannot_be_interrupted_is_served_without_a_time_limit(
+    artifact: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed (extra openvino)")
+    source = find_source(
+        Workspace(tmp_path),
+        f"a={artifact('convnet', 'onnx')}",
+        "openvino",
+        Options(timeout=60.0),
+        ServerSettings(),
+    )
+    with source.open() as predictor:
+        assert predictor.backend.name == "openvino"
