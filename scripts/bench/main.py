@@ -17,7 +17,7 @@ from pathlib import Path
 from pairing import Pending, Result, results, table
 from predicting import cold_start, latency, throughput
 from processes import exporting, folder, large_pictures, training
-from scaling import SCALE
+from scaling import ray_data
 from serving import serving
 from setting import FULL, QUICK, Setting, prepare
 
@@ -32,8 +32,8 @@ SECTIONS: dict[str, Callable[[Setting], Iterator[Pending]]] = {
     "training": training,
     "export": exporting,
     "serve": serving,
+    "ray": ray_data,
 }
-SECTIONS |= SCALE
 
 
 def main() -> int:
@@ -45,17 +45,12 @@ def main() -> int:
     prepare(setting)
     started = time.perf_counter()
     taken: list[Result] = []
-    for name in _chosen(options.only):
+    for name in options.only:
         for result in results(name, SECTIONS[name](setting), options.rows):
             taken.append(result)
             print(result, flush=True)
     print(f"\n{table(taken)}\n\n{(time.perf_counter() - started) / 60:.1f} minutes")
     return 1 if any(result.verdict.startswith("**") for result in taken) else 0
-
-
-def _chosen(names: list[str]) -> list[str]:
-    """The sections of these names; `scale`, which is not taken unasked, stands for several."""
-    return [one for name in names for one in (SCALE if name == "scale" else [name])]
 
 
 def _options() -> argparse.Namespace:
@@ -64,15 +59,15 @@ def _options() -> argparse.Namespace:
         "--only",
         nargs="+",
         metavar="NAME",
-        choices=[*SECTIONS, "scale"],
-        default=[name for name in SECTIONS if name not in SCALE],
-        help=f"{', '.join(SECTIONS)}; scale: all those",
+        choices=SECTIONS,
+        default=list(SECTIONS),
+        help=", ".join(SECTIONS),
     )
     parser.add_argument(
         "--rows",
         default="",
         metavar="PATTERN",
-        help="only those whose text matches, such as 'gRPC|Triton'",
+        help="only those whose text matches, such as 'Triton|MLServer'",
     )
     parser.add_argument("--quick", action="store_true", help="a rehearsal: little work, few rounds")
     parser.add_argument(

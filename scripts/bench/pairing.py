@@ -8,8 +8,8 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 ASLEEP = 0.05  # seconds
 WARM_UP = 3  # calls
@@ -39,7 +39,6 @@ class Row:
     theirs: float  # median, seconds
     ratio: float  # median of the ratios of the rounds
     goal: Goal | None = None  # None: the row is for information
-    shown: Callable[[float], str] | None = None  # how its figures are written; None: as seconds
 
     @property
     def verdict(self) -> str:
@@ -52,9 +51,8 @@ class Row:
 
     def __str__(self) -> str:
         goal = "-" if self.goal is None else str(self.goal)
-        shown = self.shown or seconds
         return (
-            f"| {self.name} | {shown(self.ours)} | {self.reference} | {shown(self.theirs)}"
+            f"| {self.name} | {seconds(self.ours)} | {self.reference} | {seconds(self.theirs)}"
             f" | {self.ratio:.2f} | {goal} | {self.verdict} |"
         )
 
@@ -95,7 +93,6 @@ class Pair:
     theirs: Callable[[], float | Spent]
     rounds: int
     goal: Goal | None = None
-    shown: Callable[[float], str] | None = None  # see `Row`
 
     def __str__(self) -> str:
         return f"{self.name}, beside {self.reference}"
@@ -104,7 +101,7 @@ class Pair:
         """The row of the clock; of processes that say it, that of the processor seconds behind it."""
         pairs = _in_turn(self.ours, self.theirs, self.rounds)
         clock = [(_wall(first), _wall(second)) for first, second in pairs]
-        yield replace(_row(self.name, self.reference, clock, self.goal), shown=self.shown)
+        yield _row(self.name, self.reference, clock, self.goal)
         processor = [
             (first.processor, second.processor)
             for first, second in pairs
@@ -114,11 +111,7 @@ class Pair:
             yield _row(f"{self.name}, CPU seconds", self.reference, processor, self.goal)
 
 
-class Pending(Protocol):
-    """Rows that are still to be taken; as a text it says which."""
-
-    def take(self) -> Iterator[Result]:
-        """The rows."""
+Pending = Pair | Missing  # as a text it says which rows are still to be taken
 
 
 def results(name: str, section: Iterator[Pending], wanted: str = "") -> Iterator[Result]:

@@ -6,14 +6,15 @@ import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pairing import Goal, Pair, Pending, calls, process
+from pairing import Goal, Pair, calls, process
 from PIL import Image
 from setting import PTX, Setting, naive, pictures
 
-from ptx.infer import Predictor, load
+from ptx.infer import load
 from ptx.infer.backends.threads import available_cpus
 from ptx.report.measurement import sample_batch
 
@@ -23,173 +24,120 @@ MICROSECOND = 1e-6
 _OF_A_BATCH = {"convnet": Goal(1 / 0.97), "lstm": Goal(1 / 0.97), "mlp": Goal(1.1)}
 
 
-def cold_start(setting: Setting) -> Iterator[Pending]:
+def cold_start(setting: Setting) -> Iterator[Pair]:
     """Whole processes for one picture, for help and for completion."""
-    digit = next(pictures(setting).iterdir())
-    model = setting.model("convnet", ".onnx")
-    predict = [PTX, "predict", digit, "--model", model, "--backend", "ort-cpu"]
-    yield Pair(
-        "one picture, whole process",
-        "NumPy + Pillow + ONNX Runtime",
-        process(predict),
-        process(naive("picture", digit, model)),
-        setting.effort.rounds,
-        Goal(1.0),
-    )
-    click = process([sys.executable, "-c", "import click"])
-    yield Pair(
-        "`ptx --help`",
-        "`import click`",
-        process([PTX, "--help"]),
-        click,
-        setting.effort.rounds,
-        Goal(1.2),
-    )
+    digit, model = next(pictures(setting).iterdir()), setting.model("convnet", ".onnx")
+    predict = process([PTX, "predict", digit, "--model", model, "--backend", "ort-cpu"])
+    bare = process(naive("picture", digit, model))
     words = {"_PTX_COMPLETE": "bash_complete", "COMP_WORDS": "ptx pre", "COMP_CWORD": "1"}
-    yield Pair(
-        "completing a verb",
-        "`import click`",
-        process([PTX], **words),
-        click,
-        setting.effort.rounds,
-        Goal(1.2),
-    )
+    click = process([sys.executable, "-c", "import click"])
+    for name, ours, reference, theirs, goal in (
+        ("one picture, whole process", predict, "NumPy + Pillow + ONNX Runtime", bare, 1.0),
+        ("`ptx --help`", process([PTX, "--help"]), "`import click`", click, 1.2),
+        ("completing a verb", process([PTX], **words), "`import click`", click, 1.2),
+    ):
+        yield Pair(name, reference, ours, theirs, setting.effort.rounds, Goal(goal))
 
 
-def latency(setting: Setting) -> Iterator[Pending]:
+def latency(setting: Setting) -> Iterator[Pair]:
     """One picture in a process that is warm."""
     digit = next(pictures(setting).iterdir()).read_bytes()
     path = setting.model("convnet", ".onnx")
     pixels = np.asarray(Image.open(io.BytesIO(digit)))
     image = pixels.astype(np.float32)[None, None] / np.float32(255)
-    # As many threads as ptx takes for so little.
-    strong, weak = open_session(path, threads=1), open_session(path)
+    arrays, session = {"image": image}, open_session(path, 1)  # ptx takes one thread for so little
+    bare, one = partial(session.run, None, arrays), "`session.run`, one thread"
+    from_bytes = partial(_from_bytes, session, digit)
     with load(path, backend="ort-cpu") as digits:
-        run, arrays = partial(digits.run, {"image": image}), {"image": image}
-        from_bytes = partial(digits.predict, digit)
-        one, own = "`session.run`, one thread", "`session.run`, its own threads (weak)"
-        for name, ours, reference, raw, goal in (
+        for name, ours, reference, theirs, goal in (
             (
                 "`run(arrays)`, batch 1",
-                run,
+                partial(digits.run, arrays),
                 one,
-                partial(strong.run, None, arrays),
+                bare,
                 Goal(gap=10 * MICROSECOND),
             ),
             (
                 "`predict(ready array)`",
                 partial(digits.predict, image[0]),
                 one,
-                partial(strong.run, None, arrays),
+                bare,
                 Goal(gap=20 * MICROSECOND),
             ),
-            (
-                "`predict(pixels)`",
-                partial(digits.predict, pixels),
-                one,
-                partial(strong.run, None, arrays),
-                None,
-            ),
-            ("`run(arrays)`, batch 1", run, own, partial(weak.run, None, arrays), None),
+            ("`predict(pixels)`", partial(digits.predict, pixels), one, bare, None),
             (
                 "`predict(PNG bytes)`",
-                from_bytes,
+                partial(digits.predict, digit),
                 f"Pillow + {one}",
-                partial(_from_bytes, strong, digit),
-                Goal(1.0),
-            ),
-            (
-                "`predict(PNG bytes)`",
                 from_bytes,
-                f"Pillow + {own}",
-                partial(_from_bytes, weak, digit),
-                None,
+                Goal(1.0),
             ),
         ):
             laps = setting.effort.laps
             yield Pair(
-                name, reference, calls(ours, laps), calls(raw, laps), setting.effort.rounds, goal
+                name, reference, calls(ours, laps), calls(theirs, laps), setting.effort.rounds, goal
             )
 
 
-def throughput(setting: Setting) -> Iterator[Pending]:
+def throughput(setting: Setting) -> Iterator[Pair]:
     """Arrays in, batches of 256: the predictor against the runtime under it."""
     import torch
 
     torch.set_num_threads(available_cpus())
     for name, goal in _OF_A_BATCH.items():
-        path = setting.model(name, ".onnx")
-        with load(path, backend="ort-cpu") as predictor:
-            inputs = sample_batch(predictor.manifest, BATCH)
-            for reference, threads in (
-                ("`session.run`, as many threads", available_cpus()),
-                ("`session.run`, its own threads (weak)", None),
-            ):
-                raw = partial(open_session(path, threads).run, None, inputs)
-                held = None if threads is None else goal
-                yield batches(setting, f"{name}, ort-cpu", reference, predictor, raw, held)
-        yield from _torch(setting, name, inputs, goal)
+        for backend, suffix, reference, open_bare in (
+            ("ort-cpu", ".onnx", "`session.run`, as many threads", _session_run),
+            ("eager", ".pt", "PyTorch", _network),
+            ("torchscript", ".torchscript", "`torch.jit.load`", _script),
+        ):
+            path = setting.checkpoint(name) if suffix == ".pt" else setting.model(name, suffix)
+            with load(path, backend=backend, device="cpu", trust=True) as predictor:
+                inputs = sample_batch(predictor.manifest, BATCH)
+                yield Pair(
+                    f"{name}, {backend}, batch {BATCH}",
+                    reference,
+                    calls(partial(predictor.run, inputs), 20),
+                    calls(open_bare(path, inputs), 20),
+                    setting.effort.rounds,
+                    goal,
+                )
 
 
-def _torch(setting: Setting, name: str, inputs: dict[str, Any], goal: Goal) -> Iterator[Pending]:
-    import torch
-
-    from ptx.models import build
-    from ptx.models.checkpoint import loads
-
-    tensors = [torch.from_numpy(array) for array in inputs.values()]
-    checkpoint, path = setting.checkpoint(name), setting.model(name, ".torchscript")
-    with load(checkpoint, backend="eager", device="cpu") as predictor:
-        network = build(name, predictor.manifest.config)
-        network.load_state_dict(loads(checkpoint.read_bytes()).weights)
-        yield batches(
-            setting,
-            f"{name}, eager",
-            "PyTorch",
-            predictor,
-            _inference(network.eval(), tensors),
-            goal,
-        )
-    script = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
-    with load(path, backend="torchscript", device="cpu", trust=True) as predictor:
-        yield batches(
-            setting,
-            f"{name}, torchscript",
-            "`torch.jit.load`",
-            predictor,
-            _inference(script, tensors),
-            goal,
-        )
-
-
-def batches(
-    setting: Setting,
-    name: str,
-    reference: str,
-    predictor: Predictor,
-    raw: Callable[[], object],
-    goal: Goal | None,
-) -> Pair:
-    """The row of a batch of 256, each time the same."""
-    inputs = sample_batch(predictor.manifest, BATCH)
-    return Pair(
-        f"{name}, batch {BATCH}",
-        reference,
-        calls(partial(predictor.run, inputs), 20),
-        calls(raw, 20),
-        setting.effort.rounds,
-        goal,
-    )
-
-
-def open_session(path: object, threads: int | None = None) -> Any:
-    """A bare session; with its own number of threads where none is given."""
+def open_session(path: object, threads: int) -> Any:
+    """A bare session."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _session_run(path: Path, inputs: dict[str, Any]) -> Callable[[], object]:
+    return partial(open_session(path, available_cpus()).run, None, inputs)
+
+
+def _network(path: Path, inputs: dict[str, Any]) -> Callable[[], object]:
+    from ptx.export import read_model
+
+    return _inference(read_model(path).network.eval(), inputs)
+
+
+def _script(path: Path, inputs: dict[str, Any]) -> Callable[[], object]:
+    import torch
+
+    return _inference(torch.jit.load(str(path)), inputs)  # type: ignore[no-untyped-call]
+
+
+def _inference(network: Callable[..., object], inputs: dict[str, Any]) -> Callable[[], object]:
+    import torch
+
+    tensors: Sequence[object] = [torch.from_numpy(array) for array in inputs.values()]
+
+    def run() -> object:
+        with torch.inference_mode():
+            return network(*tensors)
+
+    return run
 
 
 def _from_bytes(session: Any, data: bytes) -> int:
@@ -198,13 +146,3 @@ def _from_bytes(session: Any, data: bytes) -> int:
     logits = session.run(None, {"image": array})[0][0]
     scores = np.exp(logits - logits.max())
     return int((scores / scores.sum()).argmax())
-
-
-def _inference(network: Callable[..., object], tensors: Sequence[object]) -> Callable[[], object]:
-    import torch
-
-    def run() -> object:
-        with torch.inference_mode():
-            return network(*tensors)
-
-    return run

@@ -21,7 +21,7 @@ from PIL import Image
 from ptx.trainers.data import Dataset, open_dataset
 
 MODELS = ("convnet", "lstm", "mlp")
-NAIVE = Path(__file__).parent / "naive"
+HERE = Path(__file__).parent
 PTX = Path(sysconfig.get_path("scripts")) / "ptx"
 
 
@@ -37,7 +37,7 @@ class Effort:
 
 
 FULL = Effort(rounds=9, long_rounds=3, laps=2000, files=10_000, photographs=200)
-QUICK = Effort(rounds=2, long_rounds=1, laps=300, files=2000, photographs=40)
+QUICK = Effort(rounds=2, long_rounds=1, laps=300, files=500, photographs=10)
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,9 @@ def pictures(setting: Setting) -> Path:
     return folder
 
 
-def photographs(setting: Setting, share: int = 1) -> Path:
-    """The folder of JPEG files of 4000 × 3000, a digit on grainy paper; or of one in `share` of them."""
-    count = setting.effort.photographs // share
+def photographs(setting: Setting) -> Path:
+    """The folder of JPEG files of 4000 × 3000, a digit on grainy paper."""
+    count = setting.effort.photographs
     folder = setting.folder / f"photographs-{count}"
     if not folder.exists():
         with whole(folder) as part:
@@ -132,6 +132,11 @@ def whole(folder: Path) -> Iterator[Path]:
     part.rename(folder)
 
 
+def program(name: str, *arguments: object) -> list[object]:
+    """The command of a program of this folder."""
+    return [sys.executable, HERE / f"{name}.py", *arguments]
+
+
 def naive(name: str, *arguments: object) -> list[object]:
     """The command of a reference program."""
-    return [sys.executable, NAIVE / f"{name}.py", *arguments]
+    return program(f"naive/{name}", *arguments)

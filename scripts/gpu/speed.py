@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from gpu_setting import Setting
-from page import Cells, Page, SkippedError
+from page import Cells, Page
 
 from ptx.export import read_model
 from ptx.infer import BackendError, load
@@ -68,61 +68,19 @@ def _laps(run: Run) -> list[float]:
     return laps
 
 
-def _provider(device: str, **options: str) -> list[Any]:
-    if device == "cpu":
-        return ["CPUExecutionProvider"]
-    cuda = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC", **options}
-    return [("CUDAExecutionProvider", cuda)]
-
-
-def _session(device: str, path: Path, **options: str) -> Any:
-    import onnxruntime
-
-    if device != "cpu":
-        onnxruntime.preload_dlls()
-    session = onnxruntime.InferenceSession(str(path), providers=_provider(device, **options))
-    if device != "cpu" and session.get_providers()[0] != "CUDAExecutionProvider":
-        raise BackendError("ONNX Runtime fell back to the CPU")
-    return session
-
-
 def raw(device: str, paths: Mapping[str, Path], inputs: dict[str, Any]) -> Run:
     """`session.run`."""
-    return partial(_session(device, paths["onnx"]).run, None, inputs)
-
-
-def bound(device: str, paths: Mapping[str, Path], inputs: dict[str, Any], **options: str) -> Run:
-    """Buffers that stay on the device."""
     import onnxruntime
 
-    session = _session(device, paths["onnx"], **options)
-    make = onnxruntime.OrtValue.ortvalue_from_numpy
-    values = {name: make(array, device, 0) for name, array in inputs.items()}
-    binding = session.io_binding()
-    for name, value in values.items():
-        binding.bind_ortvalue_input(name, value)
-    names = [output.name for output in session.get_outputs()]
-    # A capturing session runs with buffers alone: another tells the shapes.
-    plain = _session(device, paths["onnx"]) if options else session
-    answers = zip(names, plain.run(names, inputs), strict=True)
-    outputs = {name: make(np.zeros_like(array), device, 0) for name, array in answers}
-    for name, value in outputs.items():
-        binding.bind_ortvalue_output(name, value)
-
-    def run() -> object:
-        for name, value in values.items():
-            value.update_inplace(inputs[name])
-        session.run_with_iobinding(binding)
-        return {name: value.numpy() for name, value in outputs.items()}
-
-    return run
-
-
-def captured(device: str, paths: Mapping[str, Path], inputs: dict[str, Any]) -> Run:
-    """The same, as a CUDA graph."""
-    if device == "cpu":
-        raise SkippedError("there are no CUDA graphs on the CPU")
-    return bound(device, paths, inputs, enable_cuda_graph="1")
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if device != "cpu":
+        onnxruntime.preload_dlls()
+        options = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+        providers = [("CUDAExecutionProvider", options)]
+    session = onnxruntime.InferenceSession(str(paths["onnx"]), providers=providers)
+    if device != "cpu" and session.get_providers()[0] != "CUDAExecutionProvider":
+        raise BackendError("ONNX Runtime fell back to the CPU")
+    return partial(session.run, None, inputs)
 
 
 def ptx(device: str, paths: Mapping[str, Path], inputs: dict[str, Any]) -> Run:
@@ -155,8 +113,6 @@ def _torch(network: Callable[..., Any], device: str, inputs: dict[str, Any]) -> 
 PROGRAMS: dict[str, Make] = {
     "`session.run`": raw,
     "ptx": ptx,
-    "I/O binding": bound,
-    "captured graph": captured,
     "eager": eager,
     "TorchScript": scripted,
 }

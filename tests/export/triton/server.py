@@ -19,25 +19,26 @@ HERE = Path(__file__).parent
 
 
 class Ports(NamedTuple):
-    """Where it listens."""
+    """Where it listens, and its process."""
 
     http: int
     grpc: int
+    process: int
 
 
 @contextmanager
 def triton_server(repository: Path, folder: Path) -> Iterator[Ports]:
     """The server, once all models are ready; its log is in `folder`."""
     home = Path(TRITON).resolve()
-    ports = Ports(_free_port(), _free_port())
+    http, grpc = _free_port(), _free_port()
     with (folder / "triton.log").open("wb") as log:
         process = subprocess.Popen(
             [
                 home / "wheel/pytriton/tritonserver/bin/tritonserver",
                 f"--model-repository={repository}",
                 f"--backend-directory={_backends(home, folder / 'backends')}",
-                f"--http-port={ports.http}",
-                f"--grpc-port={ports.grpc}",
+                f"--http-port={http}",
+                f"--grpc-port={grpc}",
                 "--http-address=127.0.0.1",
                 "--grpc-address=127.0.0.1",
                 "--allow-metrics=false",
@@ -49,8 +50,8 @@ def triton_server(repository: Path, folder: Path) -> Iterator[Ports]:
             env=_environment(home),
         )
         try:
-            _wait(process, ports.http, folder / "triton.log")
-            yield ports
+            _wait(process, http, folder / "triton.log")
+            yield Ports(http, grpc, process.pid)
         finally:
             process.terminate()
             try:
