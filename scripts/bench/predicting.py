@@ -32,9 +32,9 @@ def cold_start(setting: Setting) -> Iterator[Pair]:
     words = {"_PTX_COMPLETE": "bash_complete", "COMP_WORDS": "ptx pre", "COMP_CWORD": "1"}
     click = process([sys.executable, "-c", "import click"])
     for name, ours, reference, theirs, goal in (
-        ("one picture, whole process", predict, "NumPy + Pillow + ONNX Runtime", bare, 1.0),
+        ("one image, whole process", predict, "NumPy + Pillow + ONNX Runtime", bare, 1.0),
         ("`ptx --help`", process([PTX, "--help"]), "`import click`", click, 1.2),
-        ("completing a verb", process([PTX], **words), "`import click`", click, 1.2),
+        ("completing a command", process([PTX], **words), "`import click`", click, 1.2),
     ):
         yield Pair(name, reference, ours, theirs, setting.effort.rounds, Goal(goal))
 

@@ -14,22 +14,22 @@ from setting import PTX, Setting, naive, photographs, pictures, train_epochs
 def folder(setting: Setting) -> Iterator[Pair]:
     """Small pictures."""
     files, name = pictures(setting), f"{setting.effort.files:,} PNG files to JSON Lines"
-    yield from _folder(setting, files, name, "in batches", Goal(0.8))
+    yield from _folder(setting, files, name, "Pillow, batches of 256", Goal(0.8))
 
 
 def large_pictures(setting: Setting) -> Iterator[Pair]:
     """Photographs of 12 megapixels."""
     files, name = photographs(setting), f"{setting.effort.photographs:,} photographs of 12 Mpx"
-    yield from _folder(setting, files, name, "`draft`, in batches", Goal(0.9))
+    yield from _folder(setting, files, name, "Pillow's `draft`, batches of 256", Goal(0.9))
 
 
 def _folder(setting: Setting, files: Path, name: str, reference: str, goal: Goal) -> Iterator[Pair]:
     model, output = setting.model("convnet", ".onnx"), setting.folder / "answers.jsonl"
     command = [PTX, "predict", files, "--model", model, "--backend", "ort-cpu", "--output", output]
-    for processes, how in ((0, ""), (2, ", two reader processes")):
+    for processes, compared in ((0, reference), (2, "the same, two decoding processes")):
         yield Pair(
             name,
-            reference + how,
+            compared,
             process(command),
             process(naive("folder", files, model, output, processes)),
             setting.effort.long_rounds,
@@ -42,10 +42,13 @@ def training(setting: Setting) -> Iterator[Pair]:
     data = setting.data().train
     archive = setting.folder / "training.npz"
     np.savez(archive, images=data.inputs["image"], labels=data.targets)
-    for form, goal in (("slices", 0.75), ("loader", 0.40)):
+    for form, reference, goal in (
+        ("slices", "PyTorch, slices of a tensor", 0.75),
+        ("loader", "PyTorch, `DataLoader`", 0.40),
+    ):
         yield Pair(
             f"an epoch of convnet, {len(data):,} rows",
-            f"plain PyTorch, {form}",
+            reference,
             partial(_our_epoch, setting.folder / "training"),
             partial(_their_epoch, archive, form),
             setting.effort.long_rounds,
@@ -66,7 +69,7 @@ def exporting(setting: Setting) -> Iterator[Pair]:
     checkpoint, output = setting.checkpoint("convnet"), setting.folder / "exported.onnx"
     command = [PTX, "export", "convnet", "--checkpoint", checkpoint, "--output", output]
     yield Pair(
-        "`ptx export convnet --format onnx`, proof included",
+        "`ptx export convnet`, check included",
         "`torch.onnx.export`",
         process_spent([*command, "--workspace", setting.workspace]),
         process_spent(naive("export", checkpoint, output)),

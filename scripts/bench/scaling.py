@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +16,6 @@ from pairing import Goal, Pair, process
 from PIL import Image
 from setting import PTX, Setting, naive, program, whole
 
-ROWS = 70_000  # MNIST, training and test
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",  # of both sides
@@ -30,6 +30,7 @@ def ray_data(setting: Setting) -> Iterator[Pair]:
     output = setting.folder / "scale-output"
     on_ray = [PTX, "predict", table, "--model", model, "--backend", "ort-cpu", "--on", "ray"]
     timed = partial(_process, output)
+    rows = f"{setting.effort.rows:,} rows of Parquet"
     for workers in (1, 2):
         arguments = [table, model, output, workers]
         for name, command in (
@@ -37,7 +38,7 @@ def ray_data(setting: Setting) -> Iterator[Pair]:
             ("ptx.scale.ray.predict", program("ray_pipeline", *arguments)),
         ):
             yield Pair(
-                f"{ROWS:,} rows of Parquet, `{name}`, {workers} worker{'s' * (workers > 1)}",
+                f"{rows}, `{name}`, {workers} worker{'s' * (workers > 1)}",
                 "Ray's documented way",
                 timed(command),
                 timed(naive("ray_documented", *arguments)),
@@ -60,15 +61,16 @@ def _process(output: Path, command: Sequence[object]) -> Callable[[], float]:
 
 def _digits_table(setting: Setting) -> Path:
     """A folder with one Parquet file with a column `bytes` of PNG; made once, kept."""
-    folder = setting.folder / "digits-table"
+    folder = setting.folder / f"digits-table-{setting.effort.rows}"
     if not folder.exists():
-        table = pa.table({"bytes": list(_encoded(setting))})
+        table = pa.table({"bytes": list(islice(_encoded(setting), setting.effort.rows))})
         with whole(folder) as part:
             pq.write_table(table, part / "digits.parquet", row_group_size=10_000)
     return folder
 
 
 def _encoded(setting: Setting) -> Iterator[bytes]:
+    """MNIST, training and test: 70,000 images."""
     data = setting.data()
     for part in (data.train, data.test):
         for pixels in part.inputs["image"]:

@@ -49,7 +49,7 @@ def make_requests(setting: Setting) -> dict[str, Request]:
     kinds = {
         "binary tensors": (infer("convnet"), *_binary(tensor, image.tobytes())),
         "JSON tensors": (infer("convnet"), _json(tensor | {"data": image.ravel()}), _JSON),
-        "picture files": ("/predict/convnet", digit, _JSON),
+        "image files": ("/predict/convnet", digit, _JSON),
         "triton": (
             infer("convnet_predict"),
             *_binary(picture, len(digit).to_bytes(4, "little") + digit),

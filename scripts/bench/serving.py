@@ -51,10 +51,10 @@ def serving(setting: Setting) -> Iterator[Pending]:
         yield from rows(other, STARLETTE, "binary tensors", {1: 0.9, 8: None, 64: None})
         yield from rows(other, STARLETTE, "JSON tensors", {1: None, 8: None, 64: None})
         other = start(running(naive("starlette_pictures", model, "PORT")))
-        yield from rows(other, STARLETTE, "picture files", {1: None, 8: 1.3, 64: 1.3})
+        yield from rows(other, STARLETTE, "image files", {1: None, 8: 1.3, 64: 1.3})
         if TRITON:
             other = start(_triton(model))
-            yield from rows(other, "Triton", "picture files", {8: 1, 64: 1}, "triton")
+            yield from rows(other, "Triton", "image files", {8: 1, 64: 1}, "triton")
         else:
             yield Missing("next to Triton", "PTX_TRITON names no folder of scripts/setup/triton")
         if MLSERVER:

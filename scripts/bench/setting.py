@@ -34,10 +34,11 @@ class Effort:
     laps: int  # calls of one round, for one prediction
     files: int  # pictures in the folder
     photographs: int  # of 12 megapixels
+    rows: int  # of the table
 
 
-FULL = Effort(rounds=9, long_rounds=3, laps=2000, files=10_000, photographs=200)
-QUICK = Effort(rounds=2, long_rounds=1, laps=300, files=500, photographs=10)
+FULL = Effort(rounds=9, long_rounds=3, laps=2000, files=10_000, photographs=200, rows=70_000)
+QUICK = Effort(rounds=2, long_rounds=1, laps=300, files=500, photographs=10, rows=2000)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ WHOLE = {
 }
 SLOW = tuple(verb for verb in WHOLE if verb not in QUICK)
 # Their quick calls import torch.
-WITH_TORCH = ("export", "evaluate", "report", "compare", "diff", "benchmark")
+WITH_TORCH = ("export", "evaluate", "benchmark")
 # Of the slow ones, each in states that between them have each stream lost, and each encoding.
 WHOLE_STATES = (
     Streams("closed", "closed", "closed", "latin-1"),
