@@ -133,11 +133,11 @@ def artifact(checkpoint: Checkpoint, made_once: MadeOnce) -> Export:
 
     to_onnx = EXPORTERS["onnx"].convert
 
-    @lru_cache(maxsize=2)  # it traces a network and runs the reference once for its formats
+    @lru_cache(maxsize=8)  # it traces a network and runs the reference once for its formats
     def trained(model: str) -> TrainedModel:
         return read_model(checkpoint(model))
 
-    @lru_cache(maxsize=2)
+    @lru_cache(maxsize=8)
     def onnx_content(model: str) -> bytes:
         return to_onnx(trained(model).traced, opset=None)
 

@@ -7,8 +7,7 @@ It learns MNIST's training digits, digits of typefaces, and, as an eleventh clas
 better: 587 on 2026-11-23) but those that `judging.py` reports, and their families. One thread and fixed
 seeds: the same data and typefaces give the same file. Printed: its digest, which goes to
 `ptx.infer.digits.ood.DETECTORS` (rename the file there if models with the former one are to keep their
-probabilities), and what it says of rows that it has not seen, of the typefaces that are reported and of
-MNIST's test digits.
+probabilities). What it says of rows that it has not seen, `low_confidence.py` shows.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from judging import FONTS, find_fonts, read_rows
+from judging import FONTS, read_rows
 from strangers import NONE, rows
 from torch import Tensor, nn
 
@@ -57,12 +56,6 @@ def pooled(images: Any) -> Tensor:
     return torch.from_numpy(means).reshape(len(images), -1) / 255
 
 
-def collect(fonts: tuple[str, ...], digits: Any, count: int, seed: int) -> tuple[Any, Any, Any]:
-    """Kinds, pictures and classes."""
-    kinds, images, labels = zip(*rows(fonts, digits, count, seed), strict=True)
-    return np.array(kinds), np.stack(images), np.array(labels)
-
-
 def fit(images: Any, labels: Any, epochs: int) -> nn.Sequential:
     """A perceptron over the pooled pictures, each moved by up to a pixel."""
     sizes, layers = (196, *HIDDEN), list[nn.Module]()
@@ -89,28 +82,17 @@ def fit(images: Any, labels: Any, epochs: int) -> nn.Sequential:
 
 
 def to_file(network: nn.Sequential) -> bytes:
-    """The file for `ptx.infer.digits.ood.load_detector`; the network gets the rounded weights."""
+    """The file for `ptx.infer.digits.ood.load_detector`, with weights rounded to int8."""
     arrays: dict[str, Any] = {}
     for at, layer in enumerate(layer for layer in network if isinstance(layer, nn.Linear)):
         weights = layer.weight.detach().numpy()
         scale = float(np.abs(weights).max()) / 127
         rounded = np.rint(weights / scale).astype(np.int8)
-        layer.weight.data = torch.from_numpy(rounded.astype(np.float32) * np.float32(scale))
         arrays[f"weights{at}"], arrays[f"scale{at}"] = rounded, np.float64(scale)
         arrays[f"biases{at}"] = layer.bias.detach().numpy()
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     return content.getvalue()
-
-
-def report(kind: str, network: nn.Sequential, images: Any, labels: Any) -> None:
-    with torch.inference_mode():
-        scores = torch.softmax(network(pooled(images)), dim=1).numpy()
-    if (labels == NONE).all():
-        print(f"{kind}: {100 * (scores[:, :NONE].max(axis=1) > 0.5).mean():.1f} % pass as a digit")
-    else:
-        flagged = scores[np.arange(len(labels)), labels] < 0.5
-        print(f"{kind}: {100 * flagged.mean():.1f} % are flagged")
 
 
 def main() -> int:
@@ -121,17 +103,12 @@ def main() -> int:
     options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)  # sums in another order are other weights
-    digits, seen = read_rows(options.mnist, "train"), read_rows(options.mnist, "t10k")
-    _, images, labels = collect(other_fonts(), digits, options.count, 1)
-    images, labels = np.concatenate([digits[0], images]), np.concatenate([digits[1], labels])
-    network = fit(images, labels, options.epochs)
-    content = to_file(network)
+    digits = read_rows(options.mnist, "train")
+    _, images, labels = zip(*rows(other_fonts(), digits, options.count, 1), strict=True)
+    pictures, classes = np.concatenate([digits[0], images]), np.concatenate([digits[1], labels])
+    content = to_file(fit(pictures, classes, options.epochs))
     TARGET.write_bytes(content)
     print(f"SHA-256 of {TARGET.name}: {hashlib.sha256(content).hexdigest()}")
-    kinds, images, labels = collect(find_fonts(FONTS["report"]), seen, 100, 2)
-    report("MNIST's test digits", network, *seen)
-    for kind in dict.fromkeys(kinds):
-        report(kind, network, images[kinds == kind], labels[kinds == kind])
     return 0
 
 
