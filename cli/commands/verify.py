@@ -49,8 +49,8 @@ def verify(
 ) -> int:
     """Check the digest of FILE and replay the golden samples that it carries.
 
-    FILE is an artifact, a checkpoint, or the name of a model. An ONNX file needs no PyTorch. One that
-    ptx did not write has neither a digest nor golden samples: the exit code is 1, and the checks say
+    FILE is an artifact, a checkpoint, or the name of a model. An ONNX file needs no PyTorch. One of
+    another tool has neither a digest nor golden samples: the exit code is 1, and the checks say
     whether it loads and whether --spec matches it.
     """
     space = Workspace(workspace)

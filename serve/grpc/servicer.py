@@ -179,10 +179,10 @@ class Servicer:
                 try:
                     response = await self._infer(_require_valid(message))
                     result = pb2.ModelStreamInferResponse(infer_response=response)
-                except Exception as raised:
-                    error = to_request_error(raised)
-                    observation.code = error.grpc_code
-                    result = pb2.ModelStreamInferResponse(error_message=error.message)
+                except Exception as error:
+                    failure = to_request_error(error)
+                    observation.code = failure.grpc_code
+                    result = pb2.ModelStreamInferResponse(error_message=failure.message)
                     result.infer_response.id = getattr(message, "id", "")
             yield result
 

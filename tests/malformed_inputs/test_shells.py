@@ -327,4 +327,4 @@ def test_a_backend_that_is_named_twice_is_refused_by_name(call: Call) -> None:
     for verb in ("compare", "benchmark"):
         ended = call((verb, MISSING, "--backends", "ort-cpu, ort-cpu"))
         assert ended.code == 2
-        assert b"--backends names 'ort-cpu' twice" in ended.err
+        assert b"--backends lists 'ort-cpu' twice" in ended.err

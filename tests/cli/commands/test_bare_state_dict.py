@@ -204,7 +204,7 @@ def test_a_checkpoint_of_ptx_is_evaluated_on_the_named_data(
         (("--labels", "nowhere.txt"), 4, "no such file"),
         (("--labels", "a,,b"), 4, "label 2 is ''; expected text"),
         (("--mean", "0.5"), 2, "mean and std belong together"),
-        (("--labels", "a,b", "--spec", "labels.toml"), 2, "the labels are both in the file"),
+        (("--labels", "a,b", "--spec", "labels.toml"), 2, "labels are both in the --spec file"),
         (("--data", "nowhere.csv"), 4, "no such folder or file"),
     ],
 )

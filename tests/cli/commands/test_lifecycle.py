@@ -56,7 +56,7 @@ def test_resuming_a_finished_run_trains_nothing(ptx: Any, tmp_path: Path) -> Non
     ptx("train", "linear-model", *options)
     done = ptx("train", "linear-model", "--resume", *options)
     assert done.code == 0
-    assert "linear-model has all of its 1 epoch already, so nothing was trained" in done.out
+    assert "linear-model already has all of its 1 epoch, so nothing was trained" in done.out
 
 
 def test_resume_without_a_checkpoint_is_exit_4(ptx: Any, tmp_path: Path) -> None:
@@ -278,7 +278,7 @@ def test_evaluate_of_an_own_network_needs_data(ptx: Any, tmp_path: Path) -> None
 def test_an_output_named_like_another_format_is_refused(ptx: Any, workspace: Path) -> None:
     done = ptx("export", "linear-model", "--output", "x.pt2", "--workspace", workspace)
     assert done.code == 2
-    assert "give --format pt2" in done.err
+    assert "use --format pt2" in done.err
 
 
 def test_an_unknown_format_suggests_the_nearest(ptx: Any, workspace: Path) -> None:

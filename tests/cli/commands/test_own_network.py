@@ -158,12 +158,12 @@ def test_the_default_name_is_that_of_the_function_or_class(
         (("flower_nets:build_net",), 2, "needs --spec FILE"),
         (("flower_nets:build_nets", "--spec", "net.toml"), 2, "did you mean 'build_net'"),
         (("flower_net:build_net", "--spec", "net.toml"), 2, "there is no module 'flower_net'"),
-        (("flower_nets:NUMBER", "--spec", "net.toml"), 2, "gives a int; expected a torch.nn"),
+        (("flower_nets:NUMBER", "--spec", "net.toml"), 2, "expected a torch.nn.Module or a function"),
         (("flower_nets:torch.zeros", "--spec", "net.toml"), 2, "torch.zeros() fails: TypeErr"),
         (("flower_nets:fails", "--spec", "net.toml"), 2, "fails: ValueError: no weights"),
-        (("broken:build_net", "--spec", "net.toml"), 2, "importing broken fails: ZeroDivision"),
-        (("leaves:build_net", "--spec", "net.toml"), 2, "importing leaves fails: SystemExit"),
-        (("needs:build_net", "--spec", "net.toml"), 2, "needs fails: ModuleNotFoundError: No"),
+        (("broken:build_net", "--spec", "net.toml"), 2, "cannot import broken: ZeroDivision"),
+        (("leaves:build_net", "--spec", "net.toml"), 2, "cannot import leaves: SystemExit"),
+        (("needs:build_net", "--spec", "net.toml"), 2, "cannot import needs: ModuleNotFoundError"),
         (("flower_nets:build_net", "--spec", "nowhere.toml"), 4, "no such file"),
         (("flower_nets:build_net", "--spec", "photo.jpg"), 4, "neither TOML nor"),
         (
@@ -179,7 +179,7 @@ def test_the_default_name_is_that_of_the_function_or_class(
         (
             ("flower_nets:build_net", "--spec", "net.toml", "--max-pixel", "255"),
             2,
-            "--max-pixel: for a network of your own",
+            "--max-pixel cannot be used with a network of your own",
         ),
         (
             ("convnet", "--spec", "net.toml", "--checkpoint", "other.pth"),
