@@ -120,8 +120,10 @@ def print_assumptions(trained: exporting.TrainedModel, names: list[str]) -> None
         print_note(escape_controls(text))
     for topic, text in trained.manifest.training.get(ASSUMED, {}).items():
         print_note(f"assumed {topic}: {escape_controls(text)}{HINTS.get(topic, '')}")
+    from ptx.export.formats import find_exporter
+
     for name in names:
-        if warning := exporting.EXPORTERS[name].warning:
+        if warning := find_exporter(name).warning:
             print_note(warning)
 
 

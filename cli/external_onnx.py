@@ -15,6 +15,7 @@ from ptx.cli.terminal import ProgressBar, print_summary
 from ptx.cli.workspace import Workspace
 from ptx.infer.artifact.files import make_folder
 from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
+from ptx.infer.backends import find_backend
 from ptx.infer.errors import UsageError, pluralise
 
 if TYPE_CHECKING:
@@ -92,5 +93,5 @@ def relevant_skips(skipped: Mapping[str, str], trained: export.TrainedModel) -> 
     return {
         name: reason
         for name, reason in skipped.items()
-        if not only_onnx or infer.BACKENDS[name].artifact_format == "onnx"
+        if not only_onnx or find_backend(name).artifact_format == "onnx"
     }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ptx import infer
 from ptx.cli.terminal import print_note
 from ptx.cli.workspace import Workspace
+from ptx.infer.backends import find_backend, supports
 from ptx.infer.errors import BackendError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def open_model(
         predictor = infer.open_predictor(
             model.artifact,
             backend=model.backend,
-            options=_supported_options(options, model.artifact),
+            options=_supported_options(options, model.artifact, model.backend),
             model_spec=model.model_spec,
             allow_nonfinite=allow_nonfinite,
         )
@@ -88,7 +89,7 @@ def open_model(
             predictor = infer.open_predictor(
                 artifact,
                 backend="auto",
-                options=_supported_options(options, artifact),
+                options=_supported_options(options, artifact, "auto"),
                 allow_nonfinite=allow_nonfinite,
             )
         except BackendError:
@@ -129,20 +130,13 @@ def closing_all(predictors: Iterable[infer.Predictor]) -> Iterator[None]:
 
 def format_of(backend: str) -> str | None:
     """The format that a backend reads; None for `auto`."""
-    from ptx.infer.backends import find_backend
-
     return None if backend == "auto" else find_backend(backend).artifact_format
 
 
-def supports(artifact: infer.Artifact, option: str, backend: str = "auto") -> bool:
-    """Whether the backend, or with `auto` any for this format, supports an option of `infer.Options`."""
-    return any(
-        entry.artifact_format == artifact.kind and option in entry.supported_options
-        for name, entry in infer.BACKENDS.items()
-        if backend in ("auto", name)
-    )
-
-
-def _supported_options(options: infer.Options, artifact: infer.Artifact) -> infer.Options:
-    """The options, without threads if no backend for this format supports them."""
-    return options if supports(artifact, "threads") else replace(options, threads=None)
+def _supported_options(
+    options: infer.Options, artifact: infer.Artifact, backend: str
+) -> infer.Options:
+    """The options, without threads if the backend does not support them."""
+    if supports("threads", backend, artifact.kind):
+        return options
+    return replace(options, threads=None)

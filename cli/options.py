@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 
 from ptx.cli.param_types import Number
 from ptx.cli.time_limit import time_limit as time_limit
-from ptx.infer.backends import BACKENDS, DEVICES
+from ptx.infer.backends import DEVICES, backend_names
 from ptx.infer.errors import UsageError, quote
 from ptx.infer.ranges import THREADS
 
@@ -51,6 +51,25 @@ def _catalog() -> Iterable[str]:
     return CATALOG
 
 
+class ListingOption(click.Option):
+    """An option that takes names, which are looked up only for its help and its completion.
+
+    Args:
+        names: Lists them.
+        several: As in `complete`.
+    """
+
+    def __init__(
+        self, *args: Any, names: Callable[[], Iterable[str]], several: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, shell_complete=complete(names, several=several), **kwargs)
+        self._names, self._text = names, self.help
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        self.help = f"{self._text} Names: {', '.join(self._names())}."
+        return super().get_help_record(ctx)
+
+
 complete_file = complete(files=True)
 complete_name = complete(_catalog)
 complete_model = complete(_catalog, files=True)
@@ -85,7 +104,9 @@ backends = click.option(
     default="all",
     show_default=True,
     callback=_parse_backends,
-    shell_complete=complete(lambda: ("all", *BACKENDS), several=True),
+    cls=ListingOption,
+    names=lambda: ("all", *backend_names()),
+    several=True,
     help="Backends, separated by commas, or all that are available here.",
 )
 backend = click.option(
@@ -93,8 +114,9 @@ backend = click.option(
     metavar="NAME",
     default="auto",
     show_default=True,
-    shell_complete=complete(lambda: ("auto", *BACKENDS)),
-    help=f"Backend that runs the model: auto, {', '.join(BACKENDS)}.",
+    cls=ListingOption,
+    names=lambda: ("auto", *backend_names()),
+    help="Backend that runs the model.",
 )
 device = click.option(
     "--device",

@@ -11,7 +11,12 @@ from ptx import infer, models
 from ptx.cli.inputs import silence_decoders
 from ptx.cli.terminal import print_note, workspace_option
 from ptx.infer.artifact.files import NAME, make_folder, write_atomic
-from ptx.infer.artifact.formats import CHECKPOINT, FORMATS, by_preference
+from ptx.infer.artifact.formats import (
+    CHECKPOINT,
+    FORMATS,
+    PACKAGE_FORMATS,
+    find_format,
+)
 from ptx.infer.errors import ArtifactError, UsageError, did_you_mean, quote
 
 if TYPE_CHECKING:
@@ -57,13 +62,33 @@ class Workspace:
     def artifact(self, model: str, kind: str, variant: str = "") -> Path:
         """The path of a model's file of that format and variant (`.int8`), which need not exist."""
         stem = CHECKPOINT if kind == CHECKPOINT else model + variant
-        return self.folder(model) / f"{stem}{FORMATS[kind].suffix}"
+        return self.folder(model) / f"{stem}{find_format(kind).suffix}"
 
     def files(self, model: str) -> dict[str, Path]:
-        """The existing files of a model by format, the preferred one first."""
-        paths = {kind: self.artifact(model, kind) for kind in by_preference()}
+        """The existing files of a model by format, the preferred one first and a checkpoint last."""
+        paths = {kind: self.artifact(model, kind) for kind in FORMATS}
         # pathlib raises on a name that is too long.
-        return {kind: path for kind, path in paths.items() if os.path.isfile(path)}  # noqa: PTH113
+        files = {kind: path for kind, path in paths.items() if os.path.isfile(path)}  # noqa: PTH113
+        files |= self._package_files(model)
+        return {kind: files[kind] for kind in sorted(files, key=CHECKPOINT.__eq__)}
+
+    def _package_files(self, model: str) -> dict[str, Path]:
+        """The files in formats of packages, which are looked up only if such a file may exist."""
+        known = tuple(form.suffix for form in FORMATS.values())
+        try:
+            names = os.listdir(self.folder(model))  # noqa: PTH208 - the names alone
+        except OSError:
+            return {}
+        others = {
+            name for name in names if name.startswith(f"{model}.") and not name.endswith(known)
+        }
+        if not others:
+            return {}
+        return {
+            kind: self.folder(model) / f"{model}{form.suffix}"
+            for kind, form in PACKAGE_FORMATS.usable().items()
+            if f"{model}{form.suffix}" in others
+        }
 
     def find(self, model: str, kind: str | None = None) -> Path:
         """The file that a MODEL argument means: a path, or a name's file in the workspace.
@@ -143,7 +168,7 @@ class Workspace:
         Raises:
             OutputError: it cannot be written into the workspace.
         """
-        if not FORMATS[kind].is_program:
+        if not find_format(kind).is_program:
             return
         allow_list = self.root / EXPORTED
         make_folder(allow_list)

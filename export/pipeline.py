@@ -14,7 +14,7 @@ from torch import nn
 from ptx.export.check.compare import count_equal_labels
 from ptx.export.check.matrix import axis_lengths
 from ptx.export.check.tolerance import FACTOR
-from ptx.export.formats import EXPORTERS, EmbedManifest, check_format
+from ptx.export.formats import EmbedManifest, check_format, find_exporter
 from ptx.export.formats.conversion_errors import mapping_export_errors
 from ptx.export.formats.html import Choice
 from ptx.export.golden import assert_golden, check_manifest_size, with_golden
@@ -153,7 +153,7 @@ def export(
     progress: Callable[[int, int], None] | None = None,
     **spec: Any,
 ) -> VerifiedExport:
-    """Export to `format_name`, a key of EXPORTERS, and verify the file before it is written.
+    """Export to a format of `find_exporter`, and verify the file before it is written.
 
     Args:
         trained: From `read_model` or `describe`, or any network with the arguments of `describe`.
@@ -207,7 +207,7 @@ def verify_export(
     Raises:
         ArtifactError, AgreementError, BackendError: as `export` does.
     """
-    exporter = EXPORTERS[format_name]
+    exporter = find_exporter(format_name)
     if find_task(trained.manifest.task).is_array and not exporter.decodes_arrays:
         raise UsageError(
             f"--format {format_name} has no decoder for the task {trained.manifest.task!r}: use the task"
@@ -255,7 +255,7 @@ def open_candidate(
     """
     artifact = parse_artifact(candidate.to_bytes(), path=path)
     options = Options(device="cpu", threads=threads, trust=True)  # made in this process
-    backend = EXPORTERS[candidate.format].backend
+    backend = find_exporter(candidate.format).backend
     return Predictor(artifact.require_manifest(), lambda: open_backend(backend, artifact, options))
 
 
@@ -269,7 +269,7 @@ def verify_candidate(candidate: ExportCandidate, trained: TrainedModel, path: Pa
         AgreementError: the file would not compute what the network computes.
     """
     check, manifest = trained.equivalence_check, candidate.manifest
-    backend = EXPORTERS[candidate.format].backend
+    backend = find_exporter(candidate.format).backend
     try:
         opened = open_candidate(candidate, path)
     except ArtifactError as error:
@@ -309,14 +309,14 @@ def verify_candidate(candidate: ExportCandidate, trained: TrainedModel, path: Pa
 
 def _locate(candidate: ExportCandidate, trained: TrainedModel) -> str:
     """The node at which a file that failed its check differs, as text; empty if it is not found."""
-    from ptx.export.diff.locate import Diagnosis
+    from ptx.export.diff.locate import RUN_IN_PARTS, Diagnosis
 
-    if candidate.format == "html" or trained.manifest.weights:
+    if candidate.format not in RUN_IN_PARTS or trained.manifest.weights:
         return ""
     diagnosis = Diagnosis(trained)
     try:
         artifact = diagnosis.as_artifact(candidate.content, candidate.format)
-        backend = EXPORTERS[candidate.format].backend
+        backend = find_exporter(candidate.format).backend
         return diagnosis.locate(artifact, backend, _LOCATE_SECONDS).summary
     except Exception:  # any library may fail: the message of the check must not be lost
         return ""
@@ -324,7 +324,7 @@ def _locate(candidate: ExportCandidate, trained: TrainedModel) -> str:
 
 def _versions(format_name: str, content: bytes) -> dict[str, str]:
     versions = {"ptx": importlib.metadata.version("ptx-toolkit"), "torch": torch.__version__}
-    if EXPORTERS[format_name].takes_opset:
+    if find_exporter(format_name).takes_opset:
         header = read_header(content, name="the exported file")
         versions["opset"] = str(header.opsets[""])
         for package in ("onnx", "onnxscript"):

@@ -51,6 +51,11 @@ ERROR_CODES = {
         "The backend is not available on this machine.",
         "Install what the message names, or use another backend. `ptx doctor` tests all backends.",
     ),
+    "E-PLUGIN": ErrorInfo(
+        (3,),
+        "A backend, format or preprocessing of an installed package cannot be used, or its package is not installed.",
+        "Install, update or uninstall the package that the message names. `ptx doctor` lists what packages add.",
+    ),
     "E-CLOSED": ErrorInfo((3,), "The predictor was closed.", "Load the file again."),
     "E-CUDA": ErrorInfo(
         (3,), "CUDA cannot be used.", "Install the driver or library that the message names."

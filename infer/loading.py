@@ -40,7 +40,8 @@ def load(
     Args:
         path: An artifact (`.onnx`, `.torchscript`, `.pt2`, `.html`) or a checkpoint, recognised by its
             content.
-        backend: `auto`, or one of `ptx.infer.backends.BACKENDS`, which is opened or raises an error.
+        backend: `auto`, or the name of a backend of ptx or of a package, which is opened or raises an
+            error.
             For an ONNX file, `auto` uses ONNX Runtime on CUDA if possible, else on the CPU; each other
             format has one backend. `predictor.backend` is the one that was opened, and
             `predictor.skipped` says why CUDA was not used.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from ptx.infer.artifact.manifest import Manifest
-from ptx.infer.backends import BACKENDS, Backend, DeviceBackend
+from ptx.infer.backends import PACKAGE_BACKENDS, Backend, DeviceBackend, find_backend
 from ptx.infer.calibration import Calibration
 from ptx.infer.checks import (
     check_device_inputs,
@@ -176,7 +176,8 @@ class Predictor:
                 spec.name: np.zeros(spec.shape(sizes), spec.numpy_dtype)
                 for spec in self.manifest.signature.outputs
             }
-        outputs = backend.run(arrays)
+        with PACKAGE_BACKENDS.mapping_errors(backend.name):
+            outputs = backend.run(arrays)
         check_outputs(self.manifest.signature.outputs, outputs, sizes, finite=self._finite)
         return outputs
 
@@ -408,7 +409,7 @@ class Predictor:
 
     def _after_fork(self, inherited: Backend) -> Backend:
         """Open the backend again in a forked child; the inherited one is never used again."""
-        if not BACKENDS[inherited.name].fork_safe:
+        if not find_backend(inherited.name).fork_safe:
             raise BackendError(
                 f"backend {inherited.name!r} does not survive a fork: load the model in the child, or"
                 " start the child with multiprocessing's 'spawn'",

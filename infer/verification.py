@@ -9,7 +9,7 @@ from typing import Any
 from ptx.infer.artifact.artifact import Artifact, Trust, read_artifact, require_trust
 from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.artifact.manifest import Manifest
-from ptx.infer.backends import BACKENDS, Factory, Options, open_backend
+from ptx.infer.backends import Factory, Options, find_backend, open_backend
 from ptx.infer.errors import ArtifactError, PtxError, UsageError, pluralise
 from ptx.infer.loading import open_predictor, read_model_spec
 from ptx.infer.predictor import Predictor
@@ -144,7 +144,7 @@ def failures(predictor: Predictor, golden: Manifest) -> list[Check]:
     """
     checks = list(replay(predictor, golden))
     # A checkpoint's manifest has neither golden samples nor a verification record.
-    if golden.verification or BACKENDS[predictor.backend.name].artifact_format != CHECKPOINT:
+    if golden.verification or find_backend(predictor.backend.name).artifact_format != CHECKPOINT:
         checks = [check_samples(golden), check_fingerprint(golden), *checks]
     return [check for check in checks if not check.passed]
 

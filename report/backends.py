@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ptx.export import EXPORTERS
 from ptx.infer import (
-    BACKENDS,
     Artifact,
     ArtifactError,
     BackendError,
@@ -20,7 +19,8 @@ from ptx.infer import (
     read_artifact,
 )
 from ptx.infer.artifact.artifact import Trust, require_trust
-from ptx.infer.backends import find_backend
+from ptx.infer.artifact.formats import FORMATS
+from ptx.infer.backends import find_backend, known_backends
 from ptx.report.benchmarking import Target
 
 FindArtifact = Callable[[str], Artifact]
@@ -52,7 +52,7 @@ def open_backends(
     """
     opened: list[Predictor] = []
     skipped: dict[str, str] = {}
-    candidates = list(BACKENDS) if names is None else names
+    candidates = list(known_backends()) if names is None else names
     for name in candidates:
         supported = supported_options(name, options, named=names is not None)
         try:
@@ -92,7 +92,7 @@ def find_targets(
         ArtifactError: the file of a named backend is missing, no file exists, or a file is not trusted.
     """
     any_target = False
-    for name in BACKENDS if names is None else names:
+    for name in known_backends() if names is None else names:
         file_format = find_backend(name).artifact_format
         try:
             path = find_file(file_format)
@@ -128,8 +128,10 @@ def supported_options(backend: str, options: Options, *, named: bool) -> Options
 
 def _is_explicit_only(name: str) -> bool:
     """Whether a backend's file is exported only on request, so that its absence is not worth a note."""
-    exporter = EXPORTERS.get(find_backend(name).artifact_format)
-    return exporter is not None and exporter.explicit_only
+    file_format = find_backend(name).artifact_format
+    if file_format not in FORMATS:
+        return True
+    return file_format in EXPORTERS and EXPORTERS[file_format].explicit_only
 
 
 def _why_unavailable(error: PtxError) -> str | None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ptx import models
-from ptx.export import EXPORTERS, TrainedModel, VerifiedExport
+from ptx.export import TrainedModel, VerifiedExport
 from ptx.export.catalog_manifest import ASSUMED
-from ptx.infer import BACKENDS, Manifest, load
+from ptx.export.formats import find_exporter
+from ptx.infer import Manifest, load
+from ptx.infer.backends import find_backend
 from ptx.infer.errors import UsageError, pluralise
 from ptx.trainers import (
     DATASETS,
@@ -41,8 +43,8 @@ class EvaluationData:
         """The file's accuracy or error on the rows, with a hint if it is poor; empty without rows."""
         if self.split is None:
             return ""
-        backend = EXPORTERS[exported.format].backend
-        device = "cpu" if len(BACKENDS[backend].devices) > 1 else "auto"
+        backend = find_exporter(exported.format).backend
+        device = "cpu" if len(find_backend(backend).devices) > 1 else "auto"
         with load(exported.path, backend=backend, device=device, trust=True) as predictor:
             evaluation = evaluate(predictor, self.split)
         if evaluation.accuracy is None:

@@ -7,7 +7,6 @@ this backend, and threads of other libraries do not interfere.
 from __future__ import annotations
 
 import json
-import pkgutil
 import platform
 import signal
 import statistics
@@ -25,6 +24,7 @@ from ptx.infer.artifact.artifact import read_artifact
 from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.artifact.sampled import SampledArray
 from ptx.infer.backends import find_backend
+from ptx.infer.backends.registry import PACKAGE_BACKENDS
 from ptx.infer.backends.threads import available_cpus
 from ptx.infer.errors import BackendError, PtxError, pluralise
 from ptx.infer.loading import load
@@ -155,7 +155,7 @@ def measure_process(settings: Mapping[str, Any], on_output: Callable[[], None]) 
         on_output: Called after the first output, which ends the start time.
     """
     entry = find_backend(settings["backend"])
-    runtime, import_s = _time(pkgutil.resolve_name(entry.import_runtime))
+    runtime, import_s = _time(PACKAGE_BACKENDS.resolve(settings["backend"], entry.import_runtime))
     load_model = partial(
         load,
         Path(settings["path"]),

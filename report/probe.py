@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ptx.infer import Artifact, BackendError, Options, PtxError, parse_artifact
-from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
+from ptx.infer.artifact.formats import CHECKPOINT, find_format
 from ptx.infer.backends import find_backend, open_backend
+from ptx.infer.backends.registry import PACKAGE_BACKENDS
 
 EXPECTED = 9.0  # for x = 4
 
@@ -25,10 +26,11 @@ def probe_backend(name: str) -> BackendStatus:
     import numpy as np
 
     try:
-        artifact = read_probe(find_backend(name).artifact_format)
-        backend = open_backend(name, artifact, Options(trust=True))
-        outputs = backend.run({"x": np.array([[4.0]], np.float32)})
-        backend.close()
+        with PACKAGE_BACKENDS.mapping_errors(name):
+            artifact = read_probe(find_backend(name).artifact_format)
+            backend = open_backend(name, artifact, Options(trust=True))
+            outputs = backend.run({"x": np.array([[4.0]], np.float32)})
+            backend.close()
     except BackendError as error:
         return BackendStatus(False, error.reason)
     except PtxError as error:
@@ -43,7 +45,7 @@ def probe_backend(name: str) -> BackendStatus:
 
 def read_probe(file_format: str) -> Artifact:
     """The probe model in a format: the file in this package, or one that is made now."""
-    path = (Path(__file__).parent / "probe").with_suffix(FORMATS[file_format].suffix)
+    path = (Path(__file__).parent / "probe").with_suffix(find_format(file_format).suffix)
     if path.is_file():
         return parse_artifact(path.read_bytes(), path=path)
     return parse_artifact(make_probe(file_format), path=Path(f"the {file_format} probe"))
@@ -74,8 +76,9 @@ def make_probe(file_format: str) -> bytes:
         from ptx.infer.artifact import zip_archive
 
         return zip_archive.embed_manifest(dumps(Checkpoint(weights)), manifest.to_json())
-    from ptx.export.formats import EXPORTERS
+    from ptx.export.formats import find_exporter
     from ptx.export.source import TrainedModel
 
-    content = EXPORTERS[file_format].convert(TrainedModel(network, manifest, {}).traced, opset=None)
-    return EXPORTERS[file_format].embed_manifest(content, manifest.to_json())
+    exporter = find_exporter(file_format)
+    content = exporter.convert(TrainedModel(network, manifest, {}).traced, opset=None)
+    return exporter.embed_manifest(content, manifest.to_json())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ptx.infer.artifact.artifact import Artifact, parse_artifact
-from ptx.infer.backends import BACKENDS, Options
+from ptx.infer.backends import Options, supports
 from ptx.infer.loading import open_predictor
 from ptx.infer.predictor import Predictor
 
@@ -36,14 +36,13 @@ class PredictorSpec:
         return open_predictor(
             artifact,
             backend=self.backend,
-            options=without_unsupported_threads(self.options, artifact),
+            options=without_unsupported_threads(self.options, self.backend, artifact),
             model_spec=self.model_spec,
         )
 
 
-def without_unsupported_threads(options: Options, artifact: Artifact) -> Options:
-    """The options, without `threads` if no backend for this format has that option."""
-    entries = [entry for entry in BACKENDS.values() if entry.artifact_format == artifact.kind]
-    if any("threads" in entry.supported_options for entry in entries):
+def without_unsupported_threads(options: Options, backend: str, artifact: Artifact) -> Options:
+    """The options, without `threads` if the backend does not have that option."""
+    if supports("threads", backend, artifact.kind):
         return options
     return replace(options, threads=None)

@@ -30,15 +30,20 @@ from ptx.cli.terminal import ProgressBar, print_note, print_summary
 from ptx.cli.workspace import Workspace
 from ptx.export.variant import COMPUTE_DTYPES, RUNTIMES, WEIGHT_DTYPES
 from ptx.infer.artifact.files import make_folder
-from ptx.infer.artifact.formats import CHECKPOINT, FORMATS
+from ptx.infer.artifact.formats import CHECKPOINT, FORMATS, PACKAGE_FORMATS, find_format
 from ptx.infer.errors import UsageError, pluralise
 from ptx.infer.ranges import DROP, OPSETS
 
 ALL, TRITON = "all", "triton"
-NAMES = (*(kind for kind in FORMATS if kind != CHECKPOINT), ALL, TRITON)
 # The parameters that can be used with --format triton and with --adopt.
 TRITON_OPTIONS = {"model", "formats", "output", "device", "workspace"}
 ADOPT_OPTIONS = {"model", "adopt", "spec_file", "output", "workspace"}
+
+
+def _names() -> tuple[str, ...]:
+    """What --format takes."""
+    formats = (kind for kind in FORMATS if kind != CHECKPOINT)
+    return (*formats, *PACKAGE_FORMATS.names(), ALL, TRITON)
 
 
 @click.command(
@@ -50,10 +55,11 @@ ADOPT_OPTIONS = {"model", "adopt", "spec_file", "output", "workspace"}
     "--format",
     "formats",
     metavar="NAME",
-    default=NAMES[0],
+    default=next(iter(FORMATS)),
     show_default=True,
-    shell_complete=options.complete(lambda: NAMES),
-    help=f"Format of the file: {', '.join(NAMES)}. all means onnx, torchscript and pt2.",
+    cls=options.ListingOption,
+    names=_names,
+    help="Format of the file; all means onnx, torchscript and pt2.",
 )
 @click.option(
     "--checkpoint",
@@ -195,7 +201,7 @@ def export(
 
 def _choose_formats(formats: str, output: Path | None, opset: int | None) -> list[str]:
     """The formats to export; --output and --opset are checked against them."""
-    from ptx.export.formats import check_format
+    from ptx.export.formats import check_format, find_exporter
 
     if formats != ALL:
         check_format(formats)
@@ -210,7 +216,7 @@ def _choose_formats(formats: str, output: Path | None, opset: int | None) -> lis
             f"--output ends in {output.suffix}, and the format is {formats}: use --format"
             f" {other_formats[output.suffix]} or another name"
         )
-    if opset is not None and not any(exporting.EXPORTERS[name].takes_opset for name in names):
+    if opset is not None and not any(find_exporter(name).takes_opset for name in names):
         raise UsageError(f"--opset needs the format onnx; the format is {formats}: omit it")
     return names
 
@@ -220,7 +226,7 @@ def _target(
 ) -> Path:
     """The file to write: next to the checkpoint if MODEL is its path, else in the workspace."""
     if path is not None:
-        return path.with_suffix(variant_suffix + FORMATS[kind].suffix)
+        return path.with_suffix(variant_suffix + find_format(kind).suffix)
     target = space.artifact(manifest.model, kind, variant_suffix)
     make_folder(target.parent)
     return target
@@ -230,13 +236,15 @@ def _export_one(
     space: Workspace, rows: report.EvaluationData, name: str, target: Path, opset: int | None
 ) -> None:
     """Convert, verify and write one file; print its size, its largest error and its accuracy."""
+    from ptx.export.formats import find_exporter
+
     with ProgressBar(f"verifying {name}", "runs") as progress, quiet_exporters():
         progress.show(f"converting {rows.trained.manifest.model} to {name}")
         done = exporting.export(
             rows.trained,
             name,
             target,
-            opset=opset if exporting.EXPORTERS[name].takes_opset else None,
+            opset=opset if find_exporter(name).takes_opset else None,
             announce=partial(space.note_export, target, name),
             progress=progress.reach,
         )

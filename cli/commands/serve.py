@@ -14,11 +14,12 @@ import click
 
 from ptx import infer
 from ptx.cli import options
-from ptx.cli.model import open_model, resolve_model, supports
+from ptx.cli.model import open_model, resolve_model
 from ptx.cli.param_types import Number, Port, Size
 from ptx.cli.streams import echo
 from ptx.cli.terminal import print_note
 from ptx.cli.workspace import Workspace
+from ptx.infer.backends import backend_names, supports
 from ptx.infer.errors import BackendError, UsageError, install_hint
 from ptx.infer.ranges import COUNT, DELAY, PORT, PROCESSES, SHARE, TIMEOUT, WAITING, Range
 
@@ -149,7 +150,7 @@ def _count(name: str, default: int, text: str) -> Callable[[F], F]:
     metavar="NAME",
     default="auto",
     show_default=True,
-    shell_complete=options.complete(lambda: infer.BACKENDS),
+    shell_complete=options.complete(lambda: ("auto", *backend_names())),
     help="Backend that runs the --shadow file.",
 )
 @click.option(
@@ -287,7 +288,7 @@ def _open(
     space: Workspace, file: str, backend: str, loading: infer.Options, spec_file: Path | None
 ) -> infer.Predictor:
     model = resolve_model(space, file, backend, spec_file=spec_file, raw=True)
-    timeout = loading.timeout if supports(model.artifact, "timeout", backend) else None
+    timeout = loading.timeout if supports("timeout", backend, model.artifact.kind) else None
     return open_model(model, replace(loading, timeout=timeout))
 
 

@@ -59,17 +59,19 @@ from ptx.export.diff.runtimes import Runtime, find_runtime
 from ptx.export.diff.step import Step
 from ptx.export.diff.torch_steps import find_module_steps, find_program_steps, load_script
 from ptx.export.external_onnx import ExternalOnnx
-from ptx.export.formats import EXPORTERS
+from ptx.export.formats import find_exporter
 from ptx.export.formats.onnx_ import OPSET, convert
 from ptx.export.network_copy import copy_network
 from ptx.export.source import TrainedModel
 from ptx.export.tracing import return_in_order
 from ptx.infer.artifact.artifact import Artifact, parse_artifact
+from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.backends import Options, find_backend, open_backend
 from ptx.infer.backends.pytorch.device import to_tensors
 from ptx.infer.errors import ArtifactError, PtxError, UsageError, pluralise, quote
 from ptx.infer.signature import Array
 
+RUN_IN_PARTS = ("onnx", "torchscript", "pt2")  # the formats whose nodes can be run one by one
 SMALL = 2**18  # elements of an input up to which it is preferred to larger ones
 _MAX_TESTED = 12  # maximum number of steps that are tested for harm
 _CANDIDATES = 5  # number of steps that are listed if the result is unsure
@@ -195,17 +197,17 @@ class Diagnosis:
         """Convert the network in memory, to the format that the backend reads."""
         self._progress("converting the network")
         kind = find_backend(backend).artifact_format
-        if kind not in EXPORTERS:
+        if kind == CHECKPOINT:
             raise UsageError(f"the backend {quote(backend)} does not run exported files")
-        content = EXPORTERS[kind].convert(self._trained.traced, opset=None)
+        content = find_exporter(kind).convert(self._trained.traced, opset=None)
         return self.as_artifact(content, kind)
 
     def as_artifact(self, content: bytes, kind: str) -> Artifact:
         """The artifact for newly converted content."""
-        if EXPORTERS[kind].takes_opset:
+        if find_exporter(kind).takes_opset:
             ((opset, program),) = list(self._trained.traced.decomposed.items())[-1:]
             self.conversions[opset] = OnnxGraph(content), program
-        data = EXPORTERS[kind].embed_manifest(content, self._trained.limited_manifest.to_json())
+        data = find_exporter(kind).embed_manifest(content, self._trained.limited_manifest.to_json())
         return parse_artifact(data, path=Path(f"{self._trained.manifest.model}.{kind}"))
 
     def locate(self, artifact: Artifact, backend: str, seconds: float = math.inf) -> Location:
@@ -214,7 +216,10 @@ class Diagnosis:
         Args:
             seconds: Time after which no further input of the test matrix is tried, if one has failed.
         """
-        if find_backend(backend).artifact_format != artifact.kind or artifact.kind == "html":
+        if (
+            find_backend(backend).artifact_format != artifact.kind
+            or artifact.kind not in RUN_IN_PARTS
+        ):
             raise UsageError(
                 f"{artifact.name} is {artifact.format.noun}, which the backend {quote(backend)} does not"
                 " run in parts; expected an .onnx, .torchscript or .pt2 file and a backend that reads it"
@@ -224,7 +229,7 @@ class Diagnosis:
         self._progress("running the file")
         device = "cpu" if "cpu" in find_backend(backend).devices else "auto"
         options = Options(device=device, trust=True)
-        runtime = find_runtime(backend) if EXPORTERS[artifact.kind].takes_opset else None
+        runtime = find_runtime(backend) if find_exporter(artifact.kind).takes_opset else None
         case, share = self._sample_case(), 0.0
         if not quantized:
             opened = open_backend(backend, artifact, options)

@@ -1,4 +1,8 @@
-"""The formats that a model is exported to."""
+"""The formats that a model is exported to.
+
+Installed packages add formats through the entry points of group `ptx.formats`: a `FileFormat` whose
+`exporter` names an `Exporter`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from ptx.export.formats import html, onnx_, pt2, torchscript
 from ptx.export.quantize.weights import pack_weights
 from ptx.export.tracing import Traced
 from ptx.infer.artifact import onnx_bytes, zip_archive
+from ptx.infer.artifact.formats import PACKAGE_FORMATS
 from ptx.infer.errors import ArtifactError, UsageError, did_you_mean, quote
 from ptx.infer.signature import Array, Signature
 
@@ -93,6 +98,38 @@ EXPORTERS = {
 """The exporters by the name that `export` and `--format` take, a key of `ptx.infer.artifact.formats`."""
 
 
+def exporter_names() -> list[str]:
+    """The formats that a model can be exported to; no package is imported."""
+    return [*EXPORTERS, *PACKAGE_FORMATS.names()]
+
+
+def find_exporter(name: str) -> Exporter:
+    """The exporter of a format, of ptx or of a package.
+
+    Raises:
+        UsageError: there is no such format, or its files can only be read.
+        BackendError: E-PLUGIN: its package cannot be used.
+    """
+    if name in EXPORTERS:
+        return EXPORTERS[name]
+    file_format = PACKAGE_FORMATS.find(name)
+    if file_format is None:
+        raise UsageError(
+            f"there is no format {quote(name)}; {did_you_mean(name, exporter_names())}"
+        )
+    if not file_format.exporter:
+        raise UsageError(
+            f"the package of the format {quote(name)} reads such files and writes none"
+        )
+    exporter = PACKAGE_FORMATS.resolve(name, file_format.exporter)
+    with PACKAGE_FORMATS.mapping_errors(name):
+        if not isinstance(exporter, Exporter):
+            raise TypeError(
+                f"{file_format.exporter} is a {type(exporter).__name__}; expected an Exporter"
+            )
+    return exporter
+
+
 def check_format(
     name: str,
     *,
@@ -113,9 +150,7 @@ def check_format(
         ArtifactError: E-EXPORT: the network's weights do not fit into one file.
         BackendError: the runtime is not installed.
     """
-    if name not in EXPORTERS:
-        raise UsageError(f"there is no format {quote(name)}; {did_you_mean(name, EXPORTERS)}")
-    exporter = EXPORTERS[name]
+    exporter = find_exporter(name)
     if weights and exporter.pack_weights is None:
         others = [other for other, each in EXPORTERS.items() if each.pack_weights]
         raise UsageError(

@@ -12,9 +12,16 @@ from pathlib import Path
 from ptx.infer.artifact import onnx_bytes
 from ptx.infer.artifact.external_data import read_external_data
 from ptx.infer.artifact.files import read_bytes
-from ptx.infer.artifact.formats import CHECKPOINT, FORMATS, Content, FileFormat
+from ptx.infer.artifact.formats import (
+    CHECKPOINT,
+    FORMATS,
+    PACKAGE_FORMATS,
+    Content,
+    FileFormat,
+    find_format,
+)
 from ptx.infer.artifact.manifest import Manifest
-from ptx.infer.errors import ArtifactError, quote
+from ptx.infer.errors import ArtifactError, BackendError, quote
 
 # Allow every file to run code, or only the files with these sha256 digests.
 Trust = bool | Collection[str]
@@ -38,7 +45,7 @@ class Artifact:
     """A model file in memory: `.onnx`, `.torchscript`, `.pt2`, `.html` or a checkpoint.
 
     Attributes:
-        kind: A key of `ptx.infer.artifact.formats.FORMATS`.
+        kind: A key of `ptx.infer.artifact.formats.FORMATS`, or the name of a package's format.
         manifest: None if ptx did not write the file.
         digest_ok: Whether the content digest matches.
         external: Whether the manifest was created for a file without one: there is no digest to check.
@@ -56,7 +63,7 @@ class Artifact:
     @property
     def format(self) -> FileFormat:
         """The properties of this file format."""
-        return FORMATS[self.kind]
+        return find_format(self.kind)
 
     @property
     def is_checkpoint(self) -> bool:
@@ -136,8 +143,28 @@ def _read(data: bytes, name: str) -> tuple[str, Content]:
         for kind, form in FORMATS.items():
             if form.container == container and holds_members(content.members, form.members):
                 return kind, content
+    return _read_package_format(data, name)
+
+
+def _read_package_format(data: bytes, name: str) -> tuple[str, Content]:
+    """As `_read`, with the formats of installed packages."""
+    forms, skipped = PACKAGE_FORMATS.usable(), PACKAGE_FORMATS.broken()
+    for kind, form in forms.items():
+        try:
+            with PACKAGE_FORMATS.mapping_errors(kind):
+                content: Content | None = import_module(form.container).read_content(
+                    data, name=name
+                )
+        except BackendError as error:
+            skipped[kind] = error.reason
+            continue
+        if content is not None and holds_members(content.members, form.members):
+            return kind, content
+    *nouns, last = (form.noun for form in (*FORMATS.values(), *forms.values()))
+    reasons = (f"; the format {kind!r} is skipped: {skipped[kind]}" for kind in skipped)
     raise ArtifactError(
-        f"{name} {_looks_like(data)}; expected {_list_expected()}", code="E-ARTIFACT-FORMAT"
+        f"{name} {_looks_like(data)}; expected {', '.join(nouns)} or {last}{''.join(reasons)}",
+        code="E-ARTIFACT-FORMAT",
     )
 
 
@@ -160,11 +187,6 @@ def _manifest(text: bytes, name: str, digest_ok: bool) -> Manifest:
             " manifest is valid",
             code="E-HASH",
         ) from error
-
-
-def _list_expected() -> str:
-    *nouns, last = (form.noun for form in FORMATS.values())
-    return f"{', '.join(nouns)} or {last}"
 
 
 def _looks_like(data: bytes) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import pkgutil
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ptx.infer.artifact.artifact import Artifact, Trust, require_trust
-from ptx.infer.artifact.formats import FORMATS
-from ptx.infer.backends.registry import BACKENDS, DEVICES, BackendEntry, preferred
+from ptx.infer.artifact.formats import find_format
+from ptx.infer.backends.registry import (
+    DEVICES,
+    PACKAGE_BACKENDS,
+    BackendEntry,
+    find_backend,
+    preferred,
+)
 from ptx.infer.errors import BackendError, LimitError, UsageError, did_you_mean, quote
 from ptx.infer.ranges import DEVICE_MEMORY, THREADS, TIMEOUT
 from ptx.infer.signature import Array, TensorSpec
@@ -27,7 +32,7 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """The key in BACKENDS."""
+        """The name of its entry in the registry."""
 
     @property
     def device(self) -> str:
@@ -107,13 +112,6 @@ _HINTS = {
 }
 
 
-def find_backend(name: str) -> BackendEntry:
-    """The entry of a backend; UsageError suggests similar names if there is none."""
-    if name not in BACKENDS:
-        raise UsageError(f"there is no backend {quote(name)}; {did_you_mean(name, BACKENDS)}")
-    return BACKENDS[name]
-
-
 def open_backend(
     name: str, artifact: Artifact, options: Options, *, skipped: dict[str, str] | None = None
 ) -> Backend:
@@ -134,18 +132,21 @@ def open_backend(
         return _open_first(artifact, options, {} if skipped is None else skipped)
     entry = find_backend(name)
     if entry.artifact_format != artifact.kind:
-        compatible = preferred([artifact.kind])[::-1]
+        compatible = _require_compatible(artifact)[::-1]
         raise UsageError(
-            f"backend {name!r} runs {FORMATS[entry.artifact_format].noun}, and {artifact.name} is"
+            f"backend {name!r} runs {find_format(entry.artifact_format).noun}, and {artifact.name} is"
             f" {artifact.format.noun}: use {' or '.join(compatible)}, or export the model to the other"
             " format"
         )
     _check_values(options)
     _check_options(name, entry, options)
     require_trust(artifact, options.trust)
-    backend = pkgutil.resolve_name(entry.entry_point)(artifact, options)
-    if not isinstance(backend, Backend):
-        raise TypeError(f"{entry.entry_point} does not implement Backend")
+    with PACKAGE_BACKENDS.mapping_errors(name):
+        backend = PACKAGE_BACKENDS.resolve(name, entry.entry_point)(artifact, options)
+        if not isinstance(backend, Backend):
+            raise TypeError(f"{entry.entry_point} does not implement Backend")
+        if backend.name != name:
+            raise ValueError(f"the name of its backend is {backend.name!r}; expected {name!r}")
     return backend
 
 
@@ -185,10 +186,9 @@ def require_device(name: str) -> str:
 
 
 def _open_first(artifact: Artifact, options: Options, skipped: dict[str, str]) -> Backend:
-    compatible = preferred([artifact.kind])
-    candidates = [name for name in compatible if _supports(BACKENDS[name], options)] or compatible[
-        -1:
-    ]
+    compatible = _require_compatible(artifact)
+    supporting = [name for name in compatible if _supports(find_backend(name), options)]
+    candidates = supporting or compatible[-1:]
     for name in candidates[:-1]:
         try:
             return open_backend(name, artifact, options)
@@ -200,6 +200,19 @@ def _open_first(artifact: Artifact, options: Options, skipped: dict[str, str]) -
                 raise
             skipped[name] = error.message  # of this device; the next candidate may use another one
     return open_backend(candidates[-1], artifact, options)
+
+
+def _require_compatible(artifact: Artifact) -> list[str]:
+    """The backends that run a file; BackendError if packages have its format and no backend for it."""
+    compatible = preferred([artifact.kind])
+    if not compatible:
+        broken = [f"{name!r} of {reason}" for name, reason in PACKAGE_BACKENDS.broken().items()]
+        raise BackendError(
+            f"no backend here runs {artifact.name}, {artifact.format.noun}: install a package with one"
+            + (f"; skipped: {', '.join(broken)}" if broken else ""),
+            code="E-PLUGIN",
+        )
+    return compatible
 
 
 def _supports(entry: BackendEntry, options: Options) -> bool:

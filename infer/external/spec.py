@@ -35,7 +35,14 @@ from ptx.infer.artifact.files import NAME, read_bytes
 from ptx.infer.artifact.manifest import Manifest, parse_json
 from ptx.infer.errors import ArtifactError, InputError, did_you_mean, quote
 from ptx.infer.limits import Limits, limits_from_data, merge_limits, split_limits
-from ptx.infer.preprocessing import KINDS, open_preprocessing, show_value
+from ptx.infer.preprocessing import (
+    KINDS,
+    PACKAGE_KINDS,
+    kind_names,
+    open_preprocessing,
+    show_value,
+    with_package,
+)
 from ptx.infer.signature import Signature, TensorSpec
 from ptx.infer.tasks import TASKS, why_incompatible
 
@@ -146,7 +153,7 @@ class ModelSpec:
             model=self.name or name,
             task=self.task,
             signature=signature,
-            preprocessing=dict(self.preprocessing),
+            preprocessing=with_package(self.preprocessing),
             labels=self.labels,
         )
 
@@ -231,10 +238,9 @@ def _preprocessing(value: Any, origin: str) -> dict[str, Any]:
             origin, "preprocessing", f"is {show_value(value)}; expected a kind and its settings"
         )
     kind = value.get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise _key_error(
-            origin, "preprocessing.kind", f"is {show_value(kind)}; {did_you_mean(str(kind), KINDS)}"
-        )
+    if not isinstance(kind, str) or (kind not in KINDS and PACKAGE_KINDS.find(kind) is None):
+        known = did_you_mean(str(kind), kind_names())
+        raise _key_error(origin, "preprocessing.kind", f"is {show_value(kind)}; {known}")
     try:
         settings: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
     except (TypeError, ValueError) as error:

@@ -1,7 +1,8 @@
 """From raw inputs (image files, texts, rows of numbers) to a model's input arrays.
 
 Training, export and prediction run this same code. A manifest stores a preprocessing as data: its `kind`
-is a key of KINDS, the other keys are the settings of that kind.
+is a key of KINDS, the other keys are the settings of that kind. Installed packages add kinds through the
+entry points of group `ptx.preprocessing`; with such a kind, `package` is the name of its distribution.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ptx.infer.artifact.golden import RawInput
-from ptx.infer.errors import ArtifactError, UsageError, did_you_mean
+from ptx.infer.errors import ArtifactError, BackendError, UsageError, did_you_mean, quote
+from ptx.infer.plugins import PluginGroup
 from ptx.infer.signature import Array, Signature, TensorSpec
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ KINDS = {
     "char-indices": "ptx.infer.preprocessing.symbols:SymbolsPreprocessing",
     "none": "ptx.infer.preprocessing.arrays:ArraysPreprocessing",
 }
+
+PACKAGE_KINDS = PluginGroup("ptx.preprocessing", "preprocessing", KINDS, type)
 
 
 @dataclass(frozen=True)
@@ -116,15 +120,16 @@ def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preproc
 
     Raises:
         ArtifactError: the kind is unknown, or the settings do not match the signature.
+        BackendError: E-PLUGIN: the kind is of a package that is not installed or cannot be used.
     """
     settings = dict(data)
     kind = settings.pop("kind", None)
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ArtifactError(
-            f"the manifest's preprocessing is of kind {kind!r}; {did_you_mean(str(kind), KINDS)}",
-            code="E-MANIFEST",
-        )
-    factory = pkgutil.resolve_name(KINDS[kind])
+    if not isinstance(kind, str):
+        raise _unknown_kind(kind)
+    if kind in KINDS:
+        factory = pkgutil.resolve_name(KINDS[kind])
+    else:
+        factory = _find_package_kind(kind, settings.pop("package", ""))
     try:
         _check_names(factory, settings)
         opened: Preprocessing = factory(signature, **settings)
@@ -134,6 +139,39 @@ def open_preprocessing(data: Mapping[str, Any], signature: Signature) -> Preproc
             code="E-MANIFEST",
         ) from error
     return opened
+
+
+def _unknown_kind(kind: object) -> ArtifactError:
+    known = did_you_mean(str(kind), kind_names())
+    return ArtifactError(
+        f"the manifest's preprocessing is of kind {kind!r}; {known}", code="E-MANIFEST"
+    )
+
+
+def _find_package_kind(kind: str, package: object) -> type:
+    """The class of a package's kind; `package`: the distribution that a manifest names, if any."""
+    found = PACKAGE_KINDS.find(kind)
+    if package and package != PACKAGE_KINDS.package(kind):
+        instead = f"; here the package {PACKAGE_KINDS.package(kind)} has this kind" if found else ""
+        raise BackendError(
+            f"the preprocessing {quote(kind)} is part of the package {quote(str(package))}, which is not"
+            f" installed here{instead}: install it if you trust its author",
+            code="E-PLUGIN",
+        )
+    if found is None:
+        raise _unknown_kind(kind)
+    return found
+
+
+def kind_names() -> list[str]:
+    """The names of all kinds; no package is imported."""
+    return [*KINDS, *PACKAGE_KINDS.names()]
+
+
+def with_package(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A preprocessing as a manifest stores it: with the package of its kind, unless that is ptx."""
+    package = PACKAGE_KINDS.package(str(data.get("kind")))
+    return {**data, "package": package} if package else dict(data)
 
 
 def batch_key(preprocessing: Preprocessing, sample: Array) -> object:
