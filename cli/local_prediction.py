@@ -44,6 +44,7 @@ class PredictOptions:
     output: Path | None
     show: bool
     cosine: bool
+    threshold: float | None
 
     @property
     def shows_json(self) -> bool:
@@ -92,7 +93,12 @@ def predict_locally(
             values = Prefetcher(pool, values, plan.chunk_size, first=plan.first_chunk)
             opening = replace(opening, threads=plan.backend_threads)
         predictor = stack.enter_context(
-            open_model(resolved, opening, allow_nonfinite=request.allow_nonfinite)
+            open_model(
+                resolved,
+                opening,
+                allow_nonfinite=request.allow_nonfinite,
+                threshold=request.threshold,
+            )
         )
         results = _results(predictor, values, preview, request)
         if sys.stderr.isatty() and (target is not None or not sys.stdout.isatty()):

@@ -70,7 +70,11 @@ def _adapted(artifact: infer.Artifact, model_spec: ModelSpec, backend: str) -> R
 
 
 def open_model(
-    model: ResolvedModel, options: infer.Options, *, allow_nonfinite: bool = False
+    model: ResolvedModel,
+    options: infer.Options,
+    *,
+    allow_nonfinite: bool = False,
+    threshold: float | None = None,
 ) -> infer.Predictor:
     """Open the predictor; print which backend `auto` chose, and why it skipped others."""
     if model.backend != "auto" or model.model_spec is not None:
@@ -80,6 +84,7 @@ def open_model(
             options=_supported_options(options, model.artifact, model.backend),
             model_spec=model.model_spec,
             allow_nonfinite=allow_nonfinite,
+            threshold=threshold,
         )
         _note_skipped(predictor)
         return predictor
@@ -91,6 +96,7 @@ def open_model(
                 backend="auto",
                 options=_supported_options(options, artifact, "auto"),
                 allow_nonfinite=allow_nonfinite,
+                threshold=threshold,
             )
         except BackendError:
             if artifact.path == last:

@@ -16,6 +16,9 @@ from ptx.infer.predictor import Predictor
 if TYPE_CHECKING:
     from ptx.infer.external.spec import ModelSpec
 
+_Arguments = tuple[str, Options, "ModelSpec | None", bool, "float | None"]
+"""Of `load`: backend, options, spec, allow_nonfinite, threshold."""
+
 
 def load(
     path: str | Path,
@@ -34,6 +37,7 @@ def load(
     labels: Sequence[str] | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     allow_nonfinite: bool = False,
+    threshold: float | None = None,
 ) -> Predictor:
     """A predictor for a model file.
 
@@ -68,6 +72,7 @@ def load(
         preprocessing: Overrides this key of the spec.
         allow_nonfinite: Accept infinities and NaN in inputs and outputs, for example a mask of −inf;
             by default they are errors.
+        threshold: For the task `boxes`, the lowest score of a box, 0 to 1; the file's own by default.
 
     Raises:
         ArtifactError: the file cannot be read or loaded, has changed since it was written, or is a
@@ -82,38 +87,32 @@ def load(
     )
     overrides = {"task": task, "labels": labels, "preprocessing": preprocessing}
     model_spec = read_model_spec(spec, {k: v for k, v in overrides.items() if v is not None})
-    return _load(read_artifact(path), backend, options, model_spec, allow_nonfinite)
+    arguments = backend, options, model_spec, allow_nonfinite, threshold
+    return _load(read_artifact(path), arguments)
 
 
-def _load(
-    artifact: Artifact,
-    backend: str,
-    options: Options,
-    model_spec: ModelSpec | None,
-    allow_nonfinite: bool,
-) -> Predictor:
+def _load(artifact: Artifact, arguments: _Arguments) -> Predictor:
     """A predictor for a file at the artifact's path, from which it can be reopened."""
-    arguments = backend, options, model_spec, allow_nonfinite
+    backend, options, model_spec, allow_nonfinite, threshold = arguments
     return open_predictor(
         artifact,
         backend=backend,
         options=options,
         model_spec=model_spec,
         allow_nonfinite=allow_nonfinite,
+        threshold=threshold,
         reopen=partial(_load_again, artifact.path.absolute(), artifact.sha256, arguments),
     )
 
 
-def _load_again(
-    path: Path, sha256: str, arguments: tuple[str, Options, ModelSpec | None, bool]
-) -> Predictor:
+def _load_again(path: Path, sha256: str, arguments: _Arguments) -> Predictor:
     artifact = read_artifact(path)
     if artifact.sha256 != sha256:
         raise ArtifactError(
             f"{artifact.name} has changed since the copied predictor was loaded: load it again",
             code="E-HASH",
         )
-    return _load(artifact, *arguments)
+    return _load(artifact, arguments)
 
 
 def open_predictor(
@@ -123,6 +122,7 @@ def open_predictor(
     options: Options,
     model_spec: ModelSpec | None = None,
     allow_nonfinite: bool = False,
+    threshold: float | None = None,
     reopen: Callable[[], Predictor] | None = None,
 ) -> Predictor:
     """A predictor for a file that was already read.
@@ -133,6 +133,7 @@ def open_predictor(
         options: As in `load`.
         model_spec: The spec of an external ONNX file.
         allow_nonfinite: As in `load`.
+        threshold: As in `load`.
         reopen: Loads the file again, when the predictor is pickled or copied; None: it cannot be.
 
     Raises:
@@ -148,6 +149,7 @@ def open_predictor(
             external.manifest,
             lambda: external.open(backend, options, skipped),
             allow_nonfinite=allow_nonfinite,
+            threshold=threshold,
             reopen=reopen,
             skipped=skipped,
         )
@@ -155,6 +157,7 @@ def open_predictor(
         artifact.require_manifest(),
         lambda: open_backend(backend, artifact, options, skipped=skipped),
         allow_nonfinite=allow_nonfinite,
+        threshold=threshold,
         reopen=reopen,
         skipped=skipped,
     )

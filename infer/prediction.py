@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ptx.infer.boxes import LabelledBox
 from ptx.infer.errors import PtxError, UsageError
 from ptx.infer.signature import Array
 from ptx.infer.tasks import Ranking
@@ -23,10 +24,10 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The prediction for one input: a label with its score, a value, a vector or a class map.
+    """The prediction for one input: a label with its score, a value, a vector, a class map or boxes.
 
     Attributes:
-        label: None if the task has no label for the input: regression, embedding, segmentation.
+        label: None if the task has no label for the input: regression, embedding, segmentation, boxes.
         score: Probability of the label, in [0, 1]; None without a label.
         top: (label, score) of the most probable labels, best first; of a segmentation (label, share of
             the pixels), largest first.
@@ -42,6 +43,7 @@ class Prediction:
         vector: float32 (size,), of an embedding; else None.
         class_map: uint8 or uint16 (height, width), of a segmentation, the index of the label of each
             pixel of the network's output; else None. Not in the JSON.
+        boxes: Of the task boxes, those with at least the threshold's score, best first; else None.
     """
 
     label: str | None
@@ -58,6 +60,7 @@ class Prediction:
     ignored_regions: tuple[Box, ...] = ()
     vector: Array | None = field(default=None, compare=False)
     class_map: Array | None = field(default=None, compare=False)
+    boxes: tuple[LabelledBox, ...] | None = None
 
     @property
     def error_probability(self) -> float | None:
@@ -73,8 +76,15 @@ class Prediction:
         return None if self.label is None else (self.error_probability or 0.0) > 0.5
 
     @property
+    def is_array(self) -> bool:
+        """Whether it is a vector, a class map or boxes, which no column of a table takes."""
+        return not (self.vector is None and self.class_map is None and self.boxes is None)
+
+    @property
     def text(self) -> str:
-        """The label, the value to six digits, the shares of labels, or the first numbers."""
+        """The label, the value to six digits, the shares of labels, the first numbers, or the boxes."""
+        if self.boxes is not None:
+            return "; ".join(map(_box_text, self.boxes)) or "no box has the threshold's score"
         if self.vector is not None:
             first = ", ".join(f"{number:.4g}" for number in self.vector[:4])
             return f"{first}, … ({len(self.vector)} numbers)" if len(self.vector) > 4 else first
@@ -100,11 +110,22 @@ class Prediction:
         """The JSON object of the command line's `--json`.
 
         A label has `label`, `score`, `top` and `low_confidence`, a regression has `value`, an embedding
-        `vector`, a segmentation `classes` with the share of each label, and `size` of the class map.
+        `vector`, a segmentation `classes` with the share of each label, and `size` of the class map; the
+        task boxes has `boxes`, a list of `label`, `score` and `box` in pixels.
         """
-        if self.vector is not None:
+        if self.boxes is not None:
+            found = [
+                {
+                    "label": each.label,
+                    "score": each.score,
+                    "box": [round(side, 2) for side in each.box],
+                }
+                for each in self.boxes
+            ]
+            result: dict[str, Any] = {"boxes": found}
+        elif self.vector is not None:
             vector = [_finite(number) for number in self.vector.tolist()]
-            result: dict[str, Any] = {"vector": vector}
+            result = {"vector": vector}
         elif self.class_map is not None:
             classes = [{"label": label, "share": share} for label, share in self.top]
             result = {"classes": classes, "size": list(self.class_map.shape)}
@@ -126,6 +147,12 @@ class Prediction:
     def to_json(self, *, ensure_ascii: bool = False) -> str:
         """`to_data` as one line of JSON."""
         return (_ASCII_ENCODER if ensure_ascii else _ENCODER).encode(self.to_data())
+
+
+def _box_text(box: LabelledBox) -> str:
+    """`cat (93.1 %) at 10 20 110 220`, in pixels."""
+    sides = " ".join(f"{side:.0f}" for side in box.box)
+    return f"{box.label} ({100 * box.score:.1f} %) at {sides}"
 
 
 def _finite(number: float) -> float | None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ptx.infer.artifact.manifest import Manifest
 from ptx.infer.backends import PACKAGE_BACKENDS, Backend, DeviceBackend, find_backend
+from ptx.infer.boxes import BoxFormat, LabelledBox, find_box_format, select_boxes
 from ptx.infer.calibration import Calibration
 from ptx.infer.checks import (
     check_device_inputs,
@@ -25,10 +26,10 @@ from ptx.infer.checks import (
 from ptx.infer.errors import ArtifactError, BackendError, InputError, UsageError, did_you_mean
 from ptx.infer.prediction import Failure, Prediction, input_name, split_name
 from ptx.infer.prefetch import Prefetcher, predict_stream
-from ptx.infer.preprocessing import detect_digits_in, open_preprocessing
-from ptx.infer.ranges import BATCH_SIZE, SHOWN_LABELS
+from ptx.infer.preprocessing import Preprocessing, detect_digits_in, open_preprocessing
+from ptx.infer.ranges import BATCH_SIZE, BOX_THRESHOLD, SHOWN_LABELS
 from ptx.infer.signature import Array, Signature
-from ptx.infer.tasks import require_task
+from ptx.infer.tasks import decoded_outputs, require_task
 
 if TYPE_CHECKING:
     from ptx.infer.backends.ort.device_arrays import DeviceArray
@@ -66,6 +67,7 @@ class Predictor:
         open_backend: Callable[[], Backend],
         *,
         allow_nonfinite: bool = False,
+        threshold: float | None = None,
         reopen: Callable[[], Predictor] | None = None,
         skipped: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
@@ -74,7 +76,8 @@ class Predictor:
         self._finite = not allow_nonfinite
         self.preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
         self._output = manifest.signature.outputs[0]
-        self._task = require_task(manifest.task, self._output, len(manifest.labels))
+        self._task = require_task(manifest.task, manifest.signature.outputs, len(manifest.labels))
+        self._box_format = _find_box_format(manifest, self.preprocessing, threshold)
         _, size = self.preprocessing.row_spec or ("", ())
         self._calibration = Calibration.from_data(
             manifest.calibration, manifest.task, size, len(manifest.labels)
@@ -322,6 +325,8 @@ class Predictor:
         first = outputs[self._output.name]
         if self._output.batch_axis:
             first = np.moveaxis(first, self._output.batch_axis, 0)
+        if self._box_format is not None:
+            first = self._read_boxes(outputs, self._box_format)
         if not self._finite and not np.isfinite(first.max(axis=-1)).all():
             raise ArtifactError(
                 f"output {self._output.name!r} has no finite maximum, so that it cannot be decoded",
@@ -341,9 +346,47 @@ class Predictor:
                 compute_error_probability=partial(errors.of_row, row) if errors else None,
                 vector=output.vector,
                 class_map=output.class_map,
+                boxes=None
+                if output.boxes is None
+                else self._place_boxes(output.boxes, samples[row] if samples else None),
             )
             for row, (output, input_name) in enumerate(zip(decoded, names, strict=True))
         ]
+
+    def _read_boxes(self, outputs: Mapping[str, Array], box_format: BoxFormat) -> Array:
+        """The boxes and scores of the outputs, as the task decodes them."""
+        labels = len(self.labels)
+        parts = [
+            np.moveaxis(outputs[spec.name], spec.batch_axis, 0)
+            for spec in decoded_outputs(self.manifest.task, self.signature.outputs, labels)
+        ]
+        return box_format.read(np.concatenate(parts, axis=-1), labels, self._model_size())
+
+    def _model_size(self) -> tuple[int, int]:
+        """Height and width of the images that the network gets."""
+        assert self.preprocessing.row_spec is not None, "find_box_format demands images"
+        height, width = self.preprocessing.row_spec[1]
+        return height, width
+
+    def _place_boxes(self, row: Array, sample: Array | None) -> tuple[LabelledBox, ...]:
+        """The boxes of a sample in pixels of its image; of a ready sample in those of the network."""
+        image_spec = self.preprocessing.image_spec
+        assert self._box_format is not None, "the task decodes boxes"
+        assert image_spec is not None, "find_box_format demands images"
+        assert image_spec.to_original is not None, "find_box_format demands it"
+        size: tuple[int, int] | None = getattr(sample, "original_size", None)
+        found = select_boxes(row, self.labels, self._box_format.threshold)
+        height, width = self._model_size()
+        corners = np.array([each.box for each in found], np.float64).reshape(-1, 4)
+        pixels = (
+            corners * (width, height, width, height)
+            if size is None
+            else image_spec.to_original(corners, size)
+        )
+        return tuple(
+            each._replace(box=tuple(sides))
+            for each, sides in zip(found, pixels.tolist(), strict=True)
+        )
 
     def classes(self, outputs: Mapping[str, Array]) -> Array | None:
         """The class index of each sample in the outputs of `run`; None for a regression."""
@@ -419,6 +462,24 @@ class Predictor:
         backend = self._open_backend()
         self._opened = _Process.pid, backend
         return backend
+
+
+def _find_box_format(
+    manifest: Manifest, preprocessing: Preprocessing, threshold: float | None
+) -> BoxFormat | None:
+    """The box format of the manifest, with another threshold if one is given."""
+    try:
+        found = find_box_format(manifest.task, manifest.boxes, preprocessing)
+    except ValueError as error:
+        raise ArtifactError(
+            f"the manifest's boxes are not valid: {error}", code="E-MANIFEST"
+        ) from error
+    if threshold is None:
+        return found
+    BOX_THRESHOLD.check("the threshold", threshold)
+    if found is None:
+        raise UsageError(f"a threshold is for the task 'boxes'; the model's is {manifest.task!r}")
+    return replace(found, threshold=threshold)
 
 
 class _ErrorProbabilities:

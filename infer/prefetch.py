@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ptx.infer.backends.threads import available_cpus
+from ptx.infer.boxes import with_original_size
 from ptx.infer.errors import ArtifactError, InputError, LimitError
 from ptx.infer.prediction import Box, Failure, Prediction, split_name
 from ptx.infer.preprocessing import Preprocessing, batch_key
@@ -229,6 +230,7 @@ class _Encoded(NamedTuple):
 
     names: list[str | None]
     samples: Array | list[Array]  # one array if all have the same shape
+    original_sizes: list[tuple[int, int] | None]  # of the samples' images, see `ImagePixels`
     errors: dict[int, InputError]
     ignored_regions: dict[int, tuple[Box, ...]]
 
@@ -239,9 +241,10 @@ def _decode_chunk(inputs: list[Any]) -> _Encoded:
     errors = {i: item.sample for i, item in enumerate(chunk) if isinstance(item.sample, InputError)}
     regions = {i: item.ignored_regions for i, item in enumerate(chunk) if item.ignored_regions}
     samples = [item.sample for item in chunk if not isinstance(item.sample, InputError)]
+    sizes = [getattr(sample, "original_size", None) for sample in samples]
     if len({(sample.shape, sample.dtype) for sample in samples}) == 1:
-        return _Encoded(names, np.stack(samples), errors, regions)
-    return _Encoded(names, samples, errors, regions)
+        return _Encoded(names, np.stack(samples), sizes, errors, regions)
+    return _Encoded(names, samples, sizes, errors, regions)
 
 
 def _make_wait(future: Any) -> Callable[[], Chunk]:
@@ -255,7 +258,8 @@ def _make_wait(future: Any) -> Callable[[], Chunk]:
                 "a process that decoded the inputs was killed; is there too little memory?",
                 code="E-MEMORY",
             ) from error
-        samples = iter(encoded.samples)
+        pairs = zip(encoded.samples, encoded.original_sizes, strict=True)
+        samples = (with_original_size(sample, size) if size else sample for sample, size in pairs)
         return [
             DecodedInput(name, encoded.errors[index])
             if index in encoded.errors

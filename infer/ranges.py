@@ -47,6 +47,7 @@ SECONDS = Range(0.001, 3600, integer=False)  # how long to measure
 MEAN = Range(-(10**9), 10**9, integer=False)  # of pixels or columns
 STD = Range(1e-9, 10**9, integer=False)
 DROP = Range(0.001, 100, integer=False)  # percentage points of accuracy
+BOX_THRESHOLD = Range(0, 1, integer=False)  # the lowest score of a box
 MAX_PIXEL = Range(1e-9, 10**9, integer=False)  # the value of a white pixel
 DEVICE_MEMORY = Range(2**20, 2**44)  # bytes
 PORT = Range(0, 65_535)

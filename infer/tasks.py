@@ -1,4 +1,4 @@
-"""Decoding: from a model's first output to predictions, a label with its score or a value.
+"""Decoding: from a model's outputs to predictions, a label with its score, a value or boxes.
 
 A manifest names the task of its model; TASKS says how that task's output is decoded.
 """
@@ -26,6 +26,7 @@ class DecodedOutput(NamedTuple):
             their shares of the pixels, largest first.
         vector: float32 (size,), of an embedding.
         class_map: uint8 or uint16 (height, width), indices of labels, of a segmentation.
+        boxes: float64 (boxes, 4 + labels), of the task boxes: see `ptx.infer.boxes.BoxFormat.read`.
     """
 
     label: str | None
@@ -34,6 +35,7 @@ class DecodedOutput(NamedTuple):
     value: float | None  # only for a regression
     vector: Array | None = None
     class_map: Array | None = None
+    boxes: Array | None = None
 
 
 def softmax(logits: Array) -> Array:
@@ -138,6 +140,11 @@ def segmentation(output: Array, labels: Sequence[str], top: int) -> list[Decoded
     return decoded
 
 
+def boxes(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
+    """`output`: boxes and scores (batch, boxes, 4 + labels), from `ptx.infer.boxes.BoxFormat.read`."""
+    return [DecodedOutput(None, None, (), None, boxes=row) for row in output]
+
+
 def passthrough(output: Array, labels: Sequence[str], top: int) -> list[DecodedOutput]:
     """`output`: any array; it cannot be decoded."""
     raise UsageError(
@@ -168,6 +175,12 @@ def _per_step(axes: tuple[Axis, ...], labels: int) -> bool:
     return len(axes) == 2 and axes[-1] == labels
 
 
+def _per_box(axes: tuple[Axis, ...], labels: int) -> bool:
+    """A fixed number of boxes, each of 4 numbers and a score per label; one more is "no object"."""
+    fixed = len(axes) == 2 and isinstance(axes[0], int)
+    return fixed and labels > 0 and axes[1] in (4 + labels, 5 + labels)
+
+
 class Task(NamedTuple):
     """How a model's first output is decoded; its batch axis has been moved to the front."""
 
@@ -179,16 +192,56 @@ class Task(NamedTuple):
     reads_logits: bool = False  # whether a temperature can calibrate its scores
     has_decoder: bool = True  # False: only `Predictor.run` works
     is_array: bool = False  # whether a prediction is an array rather than a label or a value
+    reads_boxes: bool = False  # whether it reads boxes and scores, which may be two outputs
 
 
-def why_incompatible(task: str, output: TensorSpec) -> str | None:
-    """Why a task of TASKS cannot decode an output of this dtype; None if it can."""
-    if output.is_float or not TASKS[task].has_decoder:
+def decoded_outputs(task: str, outputs: Sequence[TensorSpec], labels: int) -> Sequence[TensorSpec]:
+    """The outputs that a task of TASKS decodes, joined along their last axis: mostly the first one.
+
+    Boxes may be in the first output and their scores in the second.
+    """
+    first = outputs[:1]
+    if TASKS[task].reads_boxes and not TASKS[task].fits(_joined_axes(first), labels):
+        return outputs[:2]
+    return first
+
+
+def _joined_axes(outputs: Sequence[TensorSpec]) -> tuple[Axis, ...]:
+    """The axes of a sample of one output, or of boxes and scores; empty if these do not match."""
+    if len(outputs) == 1:
+        return outputs[0].sample_axes
+    (*count, sides), (*others, scores) = (spec.sample_axes or ("",) for spec in outputs)
+    if count != others or sides != 4 or not isinstance(scores, int):
+        return ()
+    return (*count, 4 + scores)
+
+
+def why_incompatible(task: str, outputs: Sequence[TensorSpec], labels: int) -> str | None:
+    """Why a task of TASKS cannot decode outputs of these dtypes; None if it can."""
+    for output in decoded_outputs(task, outputs, labels) if TASKS[task].has_decoder else ():
+        if not output.is_float:
+            return (
+                f"the output {output.name!r} is {output.dtype}, and the task {task!r} needs floats"
+                " (logits, probabilities, a value): return those first in forward, or use the task"
+                " 'passthrough'"
+            )
+    return None
+
+
+def why_labels_misfit(task: str, outputs: Sequence[TensorSpec], labels: int) -> str | None:
+    """Why the number of labels, the outputs' shapes and the task do not match; None if they do."""
+    decoded = decoded_outputs(task, outputs, labels)
+    if TASKS[task].fits(_joined_axes(decoded), labels):
         return None
-    return (
-        f"the output {output.name!r} is {output.dtype}, and the task {task!r} needs floats (logits,"
-        " probabilities, a value): return those first in forward, or use the task 'passthrough'"
-    )
+    shapes = " and ".join(f"{output.name!r} {output.describe()}" for output in decoded)
+    text = f"are {labels}, which does not match the output {shapes} for the task {task!r}"
+    if TASKS[task].reads_boxes:
+        text += (
+            ", which needs boxes (batch, boxes, 4) as the first output and scores (batch, boxes,"
+            f" {labels}) as the second, or both in one output (batch, boxes, {4 + labels}), with a fixed"
+            " number of boxes; the scores may have one class more for 'no object'"
+        )
+    return text
 
 
 TASKS = {
@@ -204,6 +257,7 @@ TASKS = {
         is_array=True,
     ),
     "segmentation": Task(_per_pixel, segmentation, None, is_array=True),
+    "boxes": Task(_per_box, boxes, None, is_array=True, reads_boxes=True),
     "passthrough": Task(lambda axes, labels: labels == 0, passthrough, None, has_decoder=False),
 }
 
@@ -217,20 +271,16 @@ def find_task(name: str) -> Task:
     return TASKS[name]
 
 
-def require_task(name: str, output: TensorSpec, labels: int) -> Task:
-    """The task that a manifest names, checked against its first output and its number of labels.
+def require_task(name: str, outputs: Sequence[TensorSpec], labels: int) -> Task:
+    """The task that a manifest names, checked against its outputs and its number of labels.
 
     Raises:
-        ArtifactError: there is no such task, or it cannot decode such an output.
+        ArtifactError: there is no such task, or it cannot decode such outputs.
     """
     task = find_task(name)
-    reason = why_incompatible(name, output)
+    reason = why_incompatible(name, outputs, labels)
+    if reason is None and (misfit := why_labels_misfit(name, outputs, labels)):
+        reason = f"its labels {misfit}"
     if reason is not None:
         raise ArtifactError(f"the manifest is not valid: {reason}", code="E-MANIFEST")
-    if not task.fits(output.sample_axes, labels):
-        raise ArtifactError(
-            f"the manifest's output {output.describe()} with {labels} labels does not match its task"
-            f" {name!r}",
-            code="E-MANIFEST",
-        )
     return task

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,12 @@ from ptx.infer.artifact.files import make_folder, write_atomic
 from ptx.infer.errors import InputError, pluralise
 from ptx.infer.prediction import Failure, split_name
 from ptx.infer.preprocessing import detect_digits_in
-from ptx.report.class_map import draw_class_map, palette
+from ptx.report.boxes import FONT_SIZE, box_colours, draw_boxes
+from ptx.report.class_map import Colour, draw_class_map, palette
 
 if TYPE_CHECKING:
     from ptx.infer import Array, Prediction, Predictor
+    from ptx.infer.boxes import LabelledBox
     from ptx.infer.digits.mnist import DetectedDigit
     from ptx.infer.prediction import Box
 
@@ -141,6 +143,8 @@ def _cell(
     if not isinstance(prediction, Failure) and prediction.class_map is not None:
         picture = _draw_model_input(split_name(value)[1], predictor, None, []) if is_image else None
         return _class_map_cell(prediction, prediction.class_map, predictor.labels, picture)
+    if not isinstance(prediction, Failure) and prediction.boxes is not None:
+        return _boxes_cell(prediction, prediction.boxes, split_name(value)[1], predictor)
     left = 2 * (SIDE + GAP) if is_image else 0
     cell = Image.new("RGB", (left + TEXT, HEAD + (SIDE + FOOT if predictor.labels else 44)), WHITE)
     draw = ImageDraw.Draw(cell)
@@ -172,6 +176,7 @@ def _cell(
 def _class_map_cell(
     prediction: Prediction, class_map: Array, labels: Sequence[str], picture: Image.Image | None
 ) -> Image.Image:
+<<<<<<< HEAD
     """The class map next to a legend; if the input is an image, the map is drawn over it."""
     overlay = draw_class_map(class_map, len(labels), picture)
     rows = max(
@@ -185,14 +190,56 @@ def _class_map_cell(
     x, y = overlay.width + GAP, HEAD
     colours = dict(zip(labels, palette(len(labels)), strict=True))
     for label, share in classes:
+=======
+    """The class map, over the picture if the model takes pictures, next to a legend."""
+    drawn = draw_class_map(class_map, len(labels), picture)
+    colours = dict(zip(labels, palette(len(labels)), strict=True))
+    return _legend_cell(prediction, drawn, prediction.top, colours, "with fewer pixels")
+
+
+def _boxes_cell(
+    prediction: Prediction, boxes: Sequence[LabelledBox], content: Any, predictor: Predictor
+) -> Image.Image:
+    """The boxes over the input, next to a list of them."""
+    image = _draw_input(content, []) or _draw_model_input(content, predictor, None, [])
+    colours = box_colours(predictor.labels)
+    if image is None:  # the file has changed since its prediction
+        image = Image.new("RGB", (1, 1), WHITE)
+    drawn = draw_boxes(image, boxes, colours, lambda text: _font(FONT_SIZE, text.isascii()))
+    ranking = [(each.label, each.score) for each in boxes]
+    return _legend_cell(prediction, drawn, ranking, colours, "with lower scores")
+
+
+def _legend_cell(
+    prediction: Prediction,
+    drawn: Image.Image,
+    ranking: Sequence[tuple[str, float]],
+    colours: Mapping[str, Colour],
+    rest: str,
+) -> Image.Image:
+    """A picture next to labels with their colours and shares; `rest`: what those left out are."""
+    rows = max(1, drawn.height // LEGEND_ROW - 1)  # the last row says how many more there are
+    more = len(ranking[rows:])
+    cell = Image.new("RGB", (drawn.width + GAP + TEXT, HEAD + drawn.height), WHITE)
+    draw = ImageDraw.Draw(cell)
+    _text(draw, (0, 0, cell.width), prediction.input or "-", 13, colour=QUIET, keep_end=True)
+    cell.paste(drawn, (0, HEAD))
+    x, y = drawn.width + GAP, HEAD
+    for label, share in ranking[:rows]:
+>>>>>>> f901fcca (infer: the task boxes)
         draw.rectangle((x, y, x + 16, y + 16), fill=colours[label], outline=FRAME)
         _text(draw, (x + 26, y, TEXT - 100), label, 14)
         _text(draw, (x + TEXT - 66, y, 66), f"{100 * share:.1f} %", 14)
         y += LEGEND_ROW
+<<<<<<< HEAD
     if omitted:
         _text(
             draw, (x + 26, y, TEXT - 26), f"and {omitted} more with fewer pixels", 14, colour=QUIET
         )
+=======
+    if more:
+        _text(draw, (x + 26, y, TEXT - 26), f"and {more} more {rest}", 14, colour=QUIET)
+>>>>>>> f901fcca (infer: the task boxes)
     return cell
 
 

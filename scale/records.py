@@ -123,10 +123,10 @@ def prediction_arrays(predictions: Iterable[Prediction | Failure]) -> list[pa.Ar
     """The columns of `prediction_schema` for these predictions."""
     predictions = list(predictions)
     for each in predictions:
-        if isinstance(each, Prediction) and (each.vector is not None or each.class_map is not None):
+        if isinstance(each, Prediction) and each.is_array:
             raise UsageError(
-                "a table has no column for vectors and class maps: predict without --on ray, into"
-                " .jsonl"
+                "a table has no column for vectors, class maps and boxes: predict without --on ray,"
+                " into .jsonl"
             )
     rows: list[tuple[Any, ...]] = [
         (None, None, None, (), None, error_text(each))

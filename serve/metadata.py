@@ -43,6 +43,7 @@ def model_metadata(model: Model) -> dict[str, Any]:
             "score": ("FP64", [-1]),
             "value": ("FP64", [-1]),
             "vector": ("FP32", [-1, -1]),
+            "boxes": (BYTES, [-1]),  # a list in JSON for each picture, which may have any number
             "class_map": (
                 "UINT8" if len(model.predictor.labels) <= 256 else "UINT16",
                 [-1, -1, -1],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -141,6 +142,9 @@ class Model:
             return {"vector": from_array("vector", _stack_vectors(predictions))}
         if self.raw_outputs == ("class_map",):
             return {"class_map": from_array("class_map", _stack_maps(predictions))}
+        if self.raw_outputs == ("boxes",):
+            texts = [json.dumps(one.to_data()["boxes"], ensure_ascii=False) for one in predictions]
+            return {"boxes": from_strings("boxes", texts, (len(texts),))}
         if self.raw_outputs == ("value",):
             numbers = np.array([one.value for one in predictions], np.float64)
             return {"value": from_array("value", numbers)}
@@ -182,6 +186,8 @@ class Model:
 def _raw_outputs(predictor: Predictor) -> tuple[str, ...]:
     """The names of the output tensors for a raw input."""
     task = find_task(predictor.manifest.task)
+    if task.reads_boxes:
+        return ("boxes",)
     if task.is_array:
         return ("class_map",) if predictor.labels else ("vector",)
     return ("label", "score") if predictor.labels else ("value",)

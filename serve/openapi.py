@@ -57,6 +57,22 @@ _SCHEMAS = {
                 "items": {"type": "integer"},
                 "description": "height and width of the class map",
             },
+            "boxes": {
+                "type": "array",
+                "description": "of the task boxes, best first",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "label": {"type": "string"},
+                        "score": {"type": "number"},
+                        "box": {
+                            "type": "array",
+                            "items": {"type": "number"},
+                            "description": "left, top, right and bottom in pixels of the picture",
+                        },
+                    },
+                },
+            },
             "model": {"type": "string"},
             "backend": {"type": "string"},
         },

@@ -17,7 +17,14 @@ from ptx.cli.param_types import Number
 from ptx.cli.workspace import Workspace
 from ptx.infer.artifact.files import check_writable
 from ptx.infer.errors import UsageError, quote
-from ptx.infer.ranges import BATCH_SIZE, PROCESSES, SHOWN_LABELS, WORKERS_CPUS, WORKERS_GPUS
+from ptx.infer.ranges import (
+    BATCH_SIZE,
+    BOX_THRESHOLD,
+    PROCESSES,
+    SHOWN_LABELS,
+    WORKERS_CPUS,
+    WORKERS_GPUS,
+)
 
 _ENDINGS = (".json", ".jsonl", *TABLES, ".txt", ".png")
 
@@ -75,6 +82,11 @@ def _parse_shard(ctx: click.Context, param: click.Parameter, text: str | None) -
     is_flag=True,
     help="Print the cosine similarity of the first input and each other one, for models with the task"
     " embedding.",
+)
+@click.option(
+    "--threshold",
+    type=Number(BOX_THRESHOLD),
+    help="Lowest score of a box, for the task boxes; the model's own by default.",
 )
 @options.as_json
 @click.option(
@@ -166,6 +178,7 @@ def _check(request: PredictOptions, ray: RayOptions) -> None:
         "json": request.as_json,
         "all": request.every,
         "cosine": request.cosine,
+        "threshold": request.threshold is not None,
         "allow-nonfinite": request.allow_nonfinite,
     }
     names_columns = request.ending in TABLES

@@ -58,6 +58,7 @@ class Manifest:
         weights: The dtype of quantized weights, `float16` or `int8`; empty if not quantized.
         compute: One of COMPUTES if the file computes in it and is accepted by accuracy; else empty.
         calibration: See `ptx.infer.calibration`; empty if the model was not calibrated.
+        boxes: See `ptx.infer.boxes`; empty for another task.
     """
 
     model: str
@@ -76,6 +77,7 @@ class Manifest:
     weights: str = ""
     compute: str = ""
     calibration: dict[str, Any] = field(default_factory=dict)
+    boxes: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The JSON text that is stored in the file.
@@ -114,6 +116,7 @@ class Manifest:
             "config": self.config,
             "weights_sha256": self.weights_sha256,
             **({"compute": self.compute} if self.compute else {}),
+            **({"boxes": self.boxes} if self.boxes else {}),
         }
 
     @property
@@ -144,7 +147,8 @@ class Manifest:
             version = require_field(data, "format", int)
             if version != FORMAT:
                 raise ValueError(f"format is {version}; this ptx reads {FORMAT}")
-            data = {"weights": "", "compute": "", "calibration": {}, **data}  # optional fields
+            optional = {"weights": "", "compute": "", "calibration": {}, "boxes": {}}
+            data = {**optional, **data}
             names = (require_field(data, "model", str), require_field(data, "weights", str))
             _check_compute(data)
             check_lines((*names, *_strings(data, "labels")))
@@ -166,6 +170,7 @@ class Manifest:
                 weights=require_field(data, "weights", str),
                 compute=require_field(data, "compute", str),
                 calibration=require_field(data, "calibration", dict),
+                boxes=require_field(data, "boxes", dict),
             )
         except ValueError as error:
             raise ArtifactError(

@@ -16,6 +16,10 @@ and in the library. The file is TOML or JSON:
     [outputs]
     logits = ["float32", ["batch", 5]]
 
+    [boxes]                                                  # of the task boxes, see `ptx.infer.boxes`
+    format = "cxcywh"
+    units = "fraction"
+
     [preprocessing]
     kind = "rgb-image"                                           # see `ptx.infer.preprocessing`
     resize = 256
@@ -33,6 +37,7 @@ from typing import Any
 
 from ptx.infer.artifact.files import NAME, read_bytes
 from ptx.infer.artifact.manifest import Manifest, parse_json
+from ptx.infer.boxes import find_box_format
 from ptx.infer.errors import ArtifactError, InputError, did_you_mean, quote
 from ptx.infer.limits import Limits, limits_from_data, merge_limits, split_limits
 from ptx.infer.preprocessing import (
@@ -44,9 +49,9 @@ from ptx.infer.preprocessing import (
     with_package,
 )
 from ptx.infer.signature import Signature, TensorSpec
-from ptx.infer.tasks import TASKS, why_incompatible
+from ptx.infer.tasks import TASKS, why_incompatible, why_labels_misfit
 
-KEYS = ("name", "task", "inputs", "outputs", "axes", "preprocessing", "labels")
+KEYS = ("name", "task", "inputs", "outputs", "axes", "preprocessing", "labels", "boxes")
 SIZE_LIMIT = 8 * 2**20  # bytes of a model spec or of a file of labels
 
 
@@ -71,6 +76,7 @@ class ModelSpec:
     axes: dict[str, Limits] = field(default_factory=dict)
     preprocessing: dict[str, Any] = field(default_factory=lambda: {"kind": "none"})
     labels: tuple[str, ...] = ()
+    boxes: dict[str, Any] = field(default_factory=dict)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     scale: float | None = None
@@ -135,26 +141,26 @@ class ModelSpec:
             InputError: E-SPEC: preprocessing, task or labels do not match the signature.
         """
         try:
-            open_preprocessing(self.preprocessing, signature)
+            preprocessing = open_preprocessing(self.preprocessing, signature)
         except ArtifactError as error:
             raise _key_error(self.origin, "preprocessing", str(error.__cause__ or error)) from error
-        output = signature.outputs[0]
-        why = why_incompatible(self.task, output)
+        why = why_incompatible(self.task, signature.outputs, len(self.labels))
         if why is not None:
             raise _key_error(self.origin, "task", f"does not match the model: {why}")
-        if not TASKS[self.task].fits(output.sample_axes, len(self.labels)):
-            raise _key_error(
-                self.origin,
-                "labels",
-                f"are {len(self.labels)}, which does not match the output {output.name!r}"
-                f" {output.describe()} for the task {self.task!r}",
-            )
+        misfit = why_labels_misfit(self.task, signature.outputs, len(self.labels))
+        if misfit is not None:
+            raise _key_error(self.origin, "labels", misfit)
+        try:
+            find_box_format(self.task, self.boxes, preprocessing)
+        except ValueError as error:
+            raise _key_error(self.origin, "boxes", f"are not valid: {error}") from error
         return Manifest(
             model=self.name or name,
             task=self.task,
             signature=signature,
             preprocessing=with_package(self.preprocessing),
             labels=self.labels,
+            boxes=self.boxes,
         )
 
 
@@ -250,6 +256,12 @@ def _preprocessing(value: Any, origin: str) -> dict[str, Any]:
     return settings
 
 
+def _boxes(value: Any, origin: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _key_error(origin, "boxes", f"is {show_value(value)}; expected format and units")
+    return dict(value)
+
+
 def _labels(value: Any, origin: str, folder: Path | None) -> tuple[str, ...]:
     if isinstance(value, str):
         path = (folder or Path()) / value
@@ -280,4 +292,5 @@ _READERS = {
     "outputs": _outputs,
     "axes": _axes,
     "preprocessing": _preprocessing,
+    "boxes": _boxes,
 }

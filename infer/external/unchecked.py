@@ -26,7 +26,7 @@ from ptx.infer.checks import (
 )
 from ptx.infer.errors import InputError
 from ptx.infer.signature import ANY_SHAPE, Array, Signature, TensorSpec
-from ptx.infer.tasks import TASKS
+from ptx.infer.tasks import TASKS, decoded_outputs
 
 
 def run_unchecked(
@@ -41,8 +41,10 @@ def run_unchecked(
     values, sizes = check_unchecked_inputs(manifest.signature, inputs, finite=finite)
     outputs = backend.run(values)
     specs = manifest.signature.outputs
-    decoded = specs[0].name if TASKS[manifest.task].has_decoder else None
-    checked = [spec for spec in specs if spec.name == decoded or not spec.unchecked]
+    decoded = decoded_outputs(manifest.task, specs, len(manifest.labels))
+    if not TASKS[manifest.task].has_decoder:
+        decoded = ()
+    checked = [spec for spec in specs if spec in decoded or not spec.unchecked]
     for spec in checked:
         # Axes that no input has, such as the size of a class map, have the size that is computed.
         shape = getattr(outputs.get(spec.name), "shape", ())

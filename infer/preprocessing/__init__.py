@@ -46,6 +46,9 @@ class ImageSpec:
     channel_axis: int = 0  # the axis of the channels in a sample, if there is one
     # The operations behind the lookup table, in float32: `divide` or `subtract`, and the operand.
     normalization: tuple[tuple[str, Array], ...] = ()
+    # Boxes (n, 4), as fractions of the network's input, in pixels of an image of this width and height.
+    # None if an image does not keep its geometry.
+    to_original: Callable[[Array, tuple[int, int]], Array] | None = None
 
     @property
     def channels(self) -> int | None:

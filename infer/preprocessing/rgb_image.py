@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ptx.infer.boxes import with_original_size
 from ptx.infer.errors import InputError
 from ptx.infer.limits import NO_LIMITS
 from ptx.infer.preprocessing import ImageSpec
@@ -108,6 +109,7 @@ class RgbPreprocessing(ImagePreprocessing):
             tuple(sizes),
             self.channel_axis,
             normalization,
+            self.to_original if self.row_spec else None,  # of a fixed size
         )
 
     def to_model_size(self, image: Image) -> Array:
@@ -121,7 +123,21 @@ class RgbPreprocessing(ImagePreprocessing):
         left, top = (round((resized.width - width) / 2), round((resized.height - height) / 2))
         centre = resized.crop((left, top, left + width, top + height))
         pixels = np.asarray(centre).reshape(height, width, self.channels)
-        return np.ascontiguousarray(pixels[..., ::-1]) if self.colours == "BGR" else pixels
+        ordered = np.ascontiguousarray(pixels[..., ::-1]) if self.colours == "BGR" else pixels
+        return with_original_size(ordered, image.size)
+
+    def to_original(self, boxes: Array, size: tuple[int, int]) -> Array:
+        """Undo crop and resize: boxes in pixels of an image, cut off at its sides.
+
+        Args:
+            boxes: float64 (n, 4): left, top, right and bottom, as fractions of the network's input.
+            size: Width and height of the image.
+        """
+        resized = np.array(self._resized_size(*size), np.float64)
+        model = np.array([self.width, self.height], np.float64)
+        offset = np.array([round(space / 2) for space in resized - model])
+        points = (boxes.reshape(-1, 2, 2) * model + offset) * (size / resized)
+        return np.clip(points, 0, size).reshape(-1, 4)
 
     def to_input_layout(self, batch: Array) -> Array:
         if batch.dtype == np.uint8 and self.spec.is_float:

@@ -102,8 +102,10 @@ class PredictionTable:
         if isinstance(result, Failure):
             error = f"[{result.error.code}] {result.error}"
             return result.input, *([None] * 4 if boxes else []), None, None, None, None, error
-        if result.vector is not None or result.class_map is not None:
-            raise UsageError("a table has no column for vectors and class maps: write .jsonl")
+        if result.is_array:
+            raise UsageError(
+                "a table has no column for vectors, class maps and boxes: write .jsonl"
+            )
         box = (result.box or [None] * 4) if boxes else ()
         answer = result.label, result.score, result.low_confidence, result.value
         return result.input, *box, *answer, None
