@@ -18,6 +18,8 @@ def manifest_facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield from signature_facts(manifest.signature)
     yield "preprocessing", join_settings(manifest.preprocessing)
     yield "labels", ", ".join(manifest.labels) or "none"
+    if manifest.boxes:
+        yield "boxes", join_settings(manifest.boxes)
     if manifest.weights:
         yield "weights", f"quantized to {manifest.weights}"
     if comparison := manifest.quantization:
