@@ -152,7 +152,8 @@ def find_box_format(
     image_spec = preprocessing.image_spec
     if image_spec is None or image_spec.to_original is None:
         raise ValueError(
-            "the preprocessing does not say where a pixel comes from; expected the kind 'rgb-image' with a size"
+            "the preprocessing does not say where a pixel comes from; expected the kind 'rgb-image'"
+            " with a size"
         )
     return BoxFormat.from_data(data)
 
