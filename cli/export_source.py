@@ -116,12 +116,12 @@ def _make_custom(
 
 def print_assumptions(trained: exporting.TrainedModel, names: list[str]) -> None:
     """Print how a bare state dict was read, what is assumed about it, and warnings about formats."""
+    from ptx.export.formats import find_exporter
+
     for text in trained.notes:
         print_note(escape_controls(text))
     for topic, text in trained.manifest.training.get(ASSUMED, {}).items():
         print_note(f"assumed {topic}: {escape_controls(text)}{HINTS.get(topic, '')}")
-    from ptx.export.formats import find_exporter
-
     for name in names:
         if warning := find_exporter(name).warning:
             print_note(warning)

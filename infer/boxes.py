@@ -101,6 +101,9 @@ class BoxFormat:
         if self.format == "cxcywh":
             center, half = corners[..., :2], corners[..., 2:] / 2
             corners = np.concatenate([center - half, center + half], axis=-1)
+        # A box that ends before it starts is empty.
+        ends = np.maximum(corners[..., :2], corners[..., 2:])
+        corners = np.concatenate([corners[..., :2], ends], axis=-1)
         if self.units == "pixels":
             height, width = size
             corners = corners / (width, height, width, height)

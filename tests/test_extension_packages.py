@@ -130,7 +130,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def user(built: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, forget: None) -> Iterator[Path]:
+def user(built: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, forget: None) -> Path:
     """The folder of a user who has installed the package of the page."""
     site, folder = built
     monkeypatch.chdir(folder)

@@ -44,6 +44,9 @@ def doctor(as_json: bool) -> None:
         for name, status in statuses.items():
             line = {"backend": name, "works": status.works, "detail": status.detail}
             echo(json.dumps(line | {"cuda": _cuda_of(name, cuda), "problems": problems}))
+        for noun, name, package in usable:
+            if name not in statuses:
+                echo(json.dumps({noun: name, "works": True, "detail": f"of the package {package}"}))
         for noun, name, reason in broken:
             echo(json.dumps({noun: name, "works": False, "detail": reason}))
         return

@@ -137,7 +137,8 @@ class RgbPreprocessing(ImagePreprocessing):
         model = np.array([self.width, self.height], np.float64)
         offset = np.array([round(space / 2) for space in resized - model])
         points = (boxes.reshape(-1, 2, 2) * model + offset) * (size / resized)
-        return np.clip(points, 0, size).reshape(-1, 4)
+        clipped: Array = np.clip(points, 0, size)
+        return clipped.reshape(-1, 4)
 
     def to_input_layout(self, batch: Array) -> Array:
         if batch.dtype == np.uint8 and self.spec.is_float:
