@@ -55,7 +55,7 @@ def catalog_manifest(model: str, overrides: ModelSpec) -> Manifest:
     )
     assumed = {}
     if not explicit and not normalization:
-        assumed["preprocessing"] = _describe_settings(manifest)
+        assumed["preprocessing"] = describe_settings(manifest)
     if labels and not overrides.labels:
         assumed["labels"] = f"{', '.join(labels)}, in this order"
     return replace(manifest, config=config, training={ASSUMED: assumed})
@@ -91,7 +91,7 @@ def _normalization(
     return {"mean": mean, "std": std}
 
 
-def _describe_settings(manifest: Manifest) -> str:
+def describe_settings(manifest: Manifest) -> str:
     """The preprocessing as text: `pixels scaled to [0, 1], less 0.1307, divided by 0.3081`."""
     settings = dict(manifest.preprocessing)
     opened = open_preprocessing(settings, manifest.signature)

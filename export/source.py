@@ -312,8 +312,14 @@ def _read_checkpoint(
 def _read_bare(artifact: Artifact, model: str | None, overrides: ModelSpec) -> TrainedModel:
     """A state dict with the catalog's manifest and the overrides."""
     if model is None:
+        with mapping_load_errors(artifact):
+            names = state_dict.find_models(checkpoints.loads(artifact.data).weights)
+        fitting = (
+            f"its weights fit {' and '.join(names)}" if names else "its weights fit none of them"
+        )
         raise UsageError(
-            f"{artifact.name} is a bare state dict: name the model of the catalog that it belongs to"
+            f"{artifact.name} is a bare state dict: name the model of the catalog that it belongs to;"
+            f" {fitting}"
         )
     manifest = catalog_manifest(model, overrides)
     with mapping_load_errors(artifact):

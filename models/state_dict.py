@@ -20,7 +20,10 @@ from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from ptx.models import CATALOG, build
 
 # Common keys of a state dict in a file.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
@@ -83,6 +86,21 @@ def rename(
     return {name: weights[file_name] for name, file_name in pairs.items()}, {
         name: file_name for name, file_name in pairs.items() if name != file_name
     }
+
+
+def find_models(weights: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """The models of the catalog whose layers have these shapes, with their documented labels."""
+    return tuple(name for name in CATALOG if _fits(name, weights))
+
+
+def _fits(model: str, weights: Mapping[str, Tensor]) -> bool:
+    with torch.device("meta"):
+        network = build(model)
+    try:
+        rename(network, weights)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

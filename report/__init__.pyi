@@ -1,3 +1,4 @@
+from ptx.report.assumptions import resolve_assumptions as resolve_assumptions
 from ptx.report.backends import FindArtifact as FindArtifact
 from ptx.report.backends import find_targets as find_targets
 from ptx.report.backends import open_backends as open_backends

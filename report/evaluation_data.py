@@ -26,6 +26,7 @@ from ptx.trainers import (
     raw_examples,
     sample_inputs,
 )
+from ptx.trainers.model_data import SELECTED
 
 SUSPICIOUS_ACCURACY = 0.5  # below it, the preprocessing is probably wrong
 
@@ -58,7 +59,8 @@ class EvaluationData:
 def find_evaluation_data(
     trained: TrainedModel, source: str | None, *, cache: Path, notify: Notify | None = None
 ) -> EvaluationData:
-    """The rows of `source`, or else the bundled rows if the training of the model is unknown.
+    """The rows of `source`; else, if the training of the model is unknown, those that decided on its
+    labels and preprocessing, or the bundled ones.
 
     Raises:
         UsageError: the data does not suit the model, or has other labels.
@@ -72,9 +74,9 @@ def find_evaluation_data(
         # The bundled rows only suit the preprocessing of the catalog.
         if manifest.preprocessing["kind"] != entry.preprocessing["kind"]:
             return EvaluationData(trained)
-    dataset = open_model_data(
-        manifest.model, source or "bundled", cache=cache, manifest=manifest, notify=notify
-    )
+    selected = manifest.training.get(SELECTED, {}).get("data")
+    name = source or (selected if selected in DATASETS else "bundled")
+    dataset = open_model_data(manifest.model, name, cache=cache, manifest=manifest, notify=notify)
     split = labelled_test_rows(manifest, dataset)
     if split is None and source is not None:
         raise UsageError(

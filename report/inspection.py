@@ -27,7 +27,7 @@ def manifest_facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     training = manifest.training
     if data := training.get("data"):
         yield "trained on", f"{data.get('name')} ({data.get('source')})"
-    for key in ("recipe", "precision", "metrics", "assumed"):
+    for key in ("recipe", "precision", "metrics", "assumed", "selected"):
         if isinstance(training.get(key), dict):
             yield key, join_settings(training[key])
     yield from _verification(manifest)

@@ -22,6 +22,8 @@ from ptx.trainers.data.dataset import ROW_TYPES
 if TYPE_CHECKING:
     from ptx.models import ModelEntry
 
+SELECTED = "selected"  # key of a manifest's `training`: what was found by trying, and its data
+
 Notify = Callable[[str], None]
 
 
@@ -91,6 +93,9 @@ def _open_documented(
         resize_mode = str(manifest.preprocessing.get("resize_mode", resize_mode))
         labels = manifest.labels or None
         trained = str(manifest.training.get("data", {}).get("name", ""))
+        selected = manifest.training.get(SELECTED, {}).get("data")
+        if source is None and selected in DATASETS:
+            source = selected
         if source is None and trained in DATASETS:
             source = trained
         elif source is None and trained:

@@ -160,8 +160,10 @@ def export(
     than a few times that of eager float32, the export fails and no file is written.
 
     A bare state dict, as torch.save(network.state_dict(), FILE) writes it, does not say how the network
-    was trained. ptx prints what it assumes; --labels, --mean, --std, --max-pixel or --spec override
-    this. The exported file is then evaluated on the rows of --data or of the bundled data.
+    was trained. For gray images ptx tries the known labels and usual preprocessings on real rows, from
+    --data or from the bundled data, and takes what is clearly right; it prints what it found and what it
+    assumes. --labels, --mean, --std, --max-pixel or --spec override this. The exported file is then
+    evaluated on the same rows.
 
     --format triton writes a Triton model repository from the exported ONNX file. --adopt writes an
     artifact from an ONNX file of another tool; its graph and weights do not change.
@@ -180,8 +182,9 @@ def export(
     names = _choose_formats(formats, output, opset)
     variant.check(names)
     trained, path = read_trained(space, model, checkpoint, spec_file, names, values)
-    print_assumptions(trained, names)
     silence_decoders()
+    trained = report.resolve_assumptions(trained, data, cache=space.data, notify=print_note)
+    print_assumptions(trained, names)
     rows = report.find_evaluation_data(trained, data, cache=space.data, notify=print_note)
     variant_rows = replace(rows, trained=variant.apply(rows.trained))
     print_limits(variant_rows.trained)

@@ -140,6 +140,8 @@ class ImagePreprocessing(ABC):
 class GrayPreprocessing(ImagePreprocessing):
     """A single-channel image, resized to the model's size, scaled to [0, 1] and normalised.
 
+    A negative `std` is for a network that was trained on dark strokes on a light background.
+
     Pixels become numbers by a lookup table of 256 entries, `(pixel/255 − mean)/std` in float32. Training
     uses the same table on every device, so that training and prediction agree bit for bit.
     """
@@ -163,8 +165,8 @@ class GrayPreprocessing(ImagePreprocessing):
         self.mean, self.std = float(mean), float(std)
         with np.errstate(over="ignore"):
             single = np.asarray([self.mean, self.std], np.float32)
-        if not np.isfinite(single).all() or not single[1] > 0:
-            raise ValueError(f"mean is {mean!r}, std is {std!r}; expected a positive number")
+        if not np.isfinite(single).all() or single[1] == 0:
+            raise ValueError(f"mean is {mean!r}, std is {std!r}; expected a number other than 0")
         check_normalization(self.spec, *single)
         fixed = [axis for axis in self.spec.sample_axes if isinstance(axis, int)]
         dynamic = len(self.spec.sample_axes) - len(fixed)

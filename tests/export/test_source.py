@@ -90,7 +90,12 @@ def test_a_bare_state_dict_with_the_models_name_exports(
 
 def test_a_bare_state_dict_without_the_models_name_is_wrong_usage(tmp_path: Path) -> None:
     path = saved(seeded("linear-model").state_dict(), tmp_path)
-    with pytest.raises(UsageError, match=r"model.pth' is a bare state dict: name the model"):
+    with pytest.raises(
+        UsageError, match=r"model.pth' is a bare .*its weights fit linear-model and log.*"
+    ):
+        read_model(path)
+    path = saved(nn.Linear(3, 5).state_dict(), tmp_path)
+    with pytest.raises(UsageError, match="its weights fit none of them"):
         read_model(path)
     with pytest.raises(UsageError, match="no model 'convet'; did you mean 'convnet'"):
         read_model(path, model="convet")

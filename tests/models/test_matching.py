@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptx.models import build
-from ptx.models.state_dict import match_weights
+from ptx.models import CATALOG, build
+from ptx.models.state_dict import find_models, match_weights
 
 A, B = (4, 4, 3, 3), (8, 4, 3, 3)
 
@@ -115,3 +115,15 @@ def test_of_many_misfits_five_are_listed() -> None:
     given = state(**{f"l{index}": (index, 7) for index in range(1, 9)})
     with pytest.raises(ValueError, match=re.escape(" and 11 more")):
         match_weights(state(only=(3, 3)), given)
+
+
+@pytest.mark.parametrize("model", CATALOG)
+def test_the_models_of_a_state_dict_are_found_by_its_shapes(model: str) -> None:
+    weights = build(model).state_dict()
+    assert model in find_models(weights)
+    assert find_models({**weights, "more.weight": torch.zeros(2)}) == ()
+
+
+def test_layers_of_other_names_fit_a_model() -> None:
+    weights = build("neural-network").state_dict()
+    assert find_models({f"net.{name}": weights[name] for name in weights}) == ("neural-network",)

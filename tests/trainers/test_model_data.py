@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from PIL import Image
 
 from ptx import trainers
 from ptx.infer.artifact.artifact import read_artifact
+from ptx.infer.external.spec import ModelSpec
+from ptx.infer.signature import Signature
+from ptx.models import CATALOG
 from ptx.trainers.data.bundled import open_mnist
 
 MODEL = "softmax-regression"
@@ -77,3 +81,16 @@ def test_a_table_of_a_model_with_other_columns_is_refused(
         other = predict(header, list(cells.values()))
         assert other.code == 4
         assert "E-CSV" in other.out
+
+
+def test_a_model_whose_labels_were_decided_by_other_data_is_evaluated_on_it(tmp_path: Path) -> None:
+    entry = CATALOG["neural-network"]
+    spec = ModelSpec(
+        task=entry.task, preprocessing=dict(entry.preprocessing), labels=open_mnist().labels
+    )
+    manifest = replace(
+        spec.manifest(Signature.from_data(entry.signature), name="neural-network"),
+        training={"assumed": {}, "selected": {"data": "bundled-mnist"}},
+    )
+    dataset = trainers.open_model_data("neural-network", None, cache=tmp_path, manifest=manifest)
+    assert dataset.name == "bundled-mnist"

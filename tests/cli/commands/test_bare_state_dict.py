@@ -105,6 +105,20 @@ def test_an_override_corrects_the_predictions(states: Path, tmp_path: Path, ptx:
     assert share(run(ptx, states / "centred.pth", tmp_path, "--mean", 0.5, "--std", 1)) > 80
 
 
+def test_rows_decide_what_nobody_states(states: Path, tmp_path: Path, ptx: Any) -> None:
+    done = run(ptx, states / "centred.pth", tmp_path)
+    assert share(done) > 80
+    assert "labels of bundled-mnist, pixels scaled to [-1, 1]: " in done.err
+    assert "2000 test rows right; too close to decide between " in done.err
+    assert "assumed preprocessing: pixels scaled to [-1, 1]; if that is wrong" in done.err
+    assert "assumed labels" not in done.err
+    shown = ptx("inspect", tmp_path / "softmax-regression" / "softmax-regression.torchscript").out
+    assert "data bundled-mnist, preprocessing pixels scaled to [-1, 1], right " in shown
+    done = run(ptx, states / "untrained.pth", tmp_path)
+    assert "no known labels and preprocessing are clearly right" in done.err
+    assert "give --mean and --std" in done.err
+
+
 def test_labels_in_another_order_are_compared_by_name(
     states: Path, tmp_path: Path, ptx: Any
 ) -> None:
