@@ -98,7 +98,7 @@ class Trial:
         return 2 * (rows - self.count) <= rows - self.baseline
 
     def __str__(self) -> str:
-        return f"{self.combination.title}: {self.count} of {len(self.right)} test rows right"
+        return f"{self.combination.title}: {self.count:,} of {len(self.right):,} test rows right"
 
 
 def resolve_assumptions(
@@ -141,10 +141,10 @@ def resolve_assumptions(
     chosen = next((trial for trial in equal if trial.combination.documented), best)
     line, record = str(chosen), _record(chosen)
     if rivals:
-        shown = (f"{trial.combination.preprocessing}: {trial.count}" for trial in equal)
+        shown = (f"{trial.combination.preprocessing}: {trial.count:,}" for trial in equal)
         line += f"; too close to decide between {', '.join(shown)}"
     elif others:
-        line += f"; next best {others[0].count}"
+        line += f"; next best {others[0].count:,}"
         record["next_best"] = others[0].count
     notify(line)
     assumed = dict(trained.manifest.training[ASSUMED])

@@ -295,8 +295,9 @@ def settle(architecture: Architecture) -> None:
     vanish from layer to layer.
     """
     for parameter in architecture.network.parameters():
-        constant = parameter.numel() > 1 and bool((parameter == parameter.flatten()[0]).all())
-        value = float(parameter.flatten()[0]) if constant else 0.0
+        values = parameter.detach().flatten()
+        constant = len(values) > 1 and bool((values == values[0]).all())
+        value = float(values[0]) if constant else 0.0
         if constant and value == 0 and parameter.ndim > 1:
             nn.init.normal_(parameter, std=0.02)
         elif 0 < abs(value) < 1e-2:

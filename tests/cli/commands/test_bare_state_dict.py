@@ -109,7 +109,7 @@ def test_rows_decide_what_nobody_states(states: Path, tmp_path: Path, ptx: Any) 
     done = run(ptx, states / "centred.pth", tmp_path)
     assert share(done) > 80
     assert "labels of bundled-mnist, pixels scaled to [-1, 1]: " in done.err
-    assert "2000 test rows right; too close to decide between " in done.err
+    assert "2,000 test rows right; too close to decide between " in done.err
     assert "assumed preprocessing: pixels scaled to [-1, 1]; if that is wrong" in done.err
     assert "assumed labels" not in done.err
     shown = ptx("inspect", tmp_path / "softmax-regression" / "softmax-regression.torchscript").out
