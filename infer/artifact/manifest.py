@@ -278,6 +278,8 @@ def _training(data: Mapping[str, Any]) -> dict[str, Any]:
             require_field(training, key, dict)
     if "test" in training:
         _check_test(require_field(training, "test", dict))
+    if "selected" in training:  # how the settings of a bare state dict were found
+        require_field(require_field(training, "selected", dict), "data", str)
     return training
 
 

@@ -214,6 +214,8 @@ def verification(output: str, found: object) -> dict[str, Any]:
         ({"training": {"data": 1}}, "'data' is a int; expected dict"),
         ({"training": {"recipe": []}}, "'recipe' is a list; expected dict"),
         ({"training": {"metrics": "x"}}, "'metrics' is a str; expected dict"),
+        ({"training": {"selected": 1}}, "'selected' is a int; expected dict"),
+        ({"training": {"selected": {"data": []}}}, "'data' is a list; expected str"),
         ({"verification": {"backends": {}}}, "'cases' is missing; expected int"),
         ({"verification": {"cases": 1, "backends": {}}}, "'fingerprint' is missing; expected str"),
         (
