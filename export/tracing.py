@@ -72,8 +72,8 @@ class Traced:
         program: None if torch.export cannot trace the network.
         guards: The decisions that depend on sizes, as text.
         failure: Why torch.export cannot trace it.
-        decomposed: By opset, the program that the last conversion to ONNX was translated from, and None
-            if the legacy exporter wrote it; kept to name the node at which a file differs.
+        decomposed: By opset, the program that the last conversion to ONNX was translated from; kept to
+            name the node at which a file differs.
     """
 
     network: nn.Module
@@ -82,7 +82,7 @@ class Traced:
     program: ExportedProgram | None = None
     guards: frozenset[str] = frozenset()
     failure: Exception | None = None
-    decomposed: dict[int, ExportedProgram | None] = field(default_factory=dict, repr=False)
+    decomposed: dict[int, ExportedProgram] = field(default_factory=dict, repr=False)
 
     def require_program(self) -> ExportedProgram:
         """The program; raises the failure if there is none."""
@@ -96,9 +96,9 @@ def trace(network: nn.Module, signature: Signature) -> Traced:
     """Trace a network in eval mode, which the result then owns, and find the limits of its axes.
 
     If torch.export cannot trace it, none of its decisions are known. A file of such a network is also
-    checked at sizes far beyond the test matrix: TorchScript and the legacy ONNX exporter record one run,
-    so that another decision shows as another output. A decision that differs only at a few sizes between
-    these, or beyond all of them, is not found.
+    checked at sizes far beyond the test matrix: TorchScript records one run, so that another decision
+    shows as another output. A decision that differs only at a few sizes between these, or beyond all of
+    them, is not found.
 
     Raises:
         ArtifactError: E-ROWS: the output depends on the number of rows. E-EXPORT-AXES: a graph is not
@@ -219,7 +219,7 @@ def _run_export(
     with (
         torch.no_grad(),
         warnings.catch_warnings(),
-        recurrent_shapes(),
+        recurrent_shapes(network),
         quiet_loggers("torch", level=logging.CRITICAL),  # torch also raises what it logs
         symbolic_config.patch(backed_size_oblivious=True),  # type: ignore[attr-defined]
     ):

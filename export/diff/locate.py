@@ -47,7 +47,6 @@ from ptx.export.diff.fx_graph import FxGraph
 from ptx.export.diff.graph_reference import GraphReference
 from ptx.export.diff.onnx_graph import OnnxGraph, name_dequantized
 from ptx.export.diff.onnx_steps import (
-    ConversionReference,
     OnnxReference,
     ProgramReference,
     evaluates_right,
@@ -190,8 +189,8 @@ class Diagnosis:
         self._trained = trained
         self.external = trained if isinstance(trained, ExternalOnnx) else None
         self._progress = progress or (lambda text: None)
-        # By opset: a new conversion and its program, which is None for the legacy exporter.
-        self.conversions: dict[int, tuple[OnnxGraph, ExportedProgram | None]] = {}
+        # By opset: a new conversion, and its program.
+        self.conversions: dict[int, tuple[OnnxGraph, ExportedProgram]] = {}
 
     def make_artifact(self, backend: str) -> Artifact:
         """Convert the network in memory, to the format that the backend reads."""
@@ -271,7 +270,7 @@ class Diagnosis:
                 code="E-STALE",
             )
 
-    def convert(self, opset: int) -> tuple[OnnxGraph, ExportedProgram | None]:
+    def convert(self, opset: int) -> tuple[OnnxGraph, ExportedProgram]:
         """A new conversion to ONNX, and its program."""
         if opset not in self.conversions:
             self._progress("converting the network")
@@ -363,17 +362,13 @@ class _OnnxFile:
         self.reference: OnnxReference
         self._external = diagnosis.external
         if self._external is not None:
-            self._conversion, self._is_exact = OnnxGraph(self._external.content), True
+            self._conversion = OnnxGraph(self._external.content)
             self.reference = GraphReference(self._conversion, case.inputs)
             return
         opsets = {entry.domain: entry.version for entry in self.graph.model.opset_import}
         self._conversion, program = diagnosis.convert(opsets.get("", OPSET))
-        self._is_exact = program is not None
-        if program is not None:
-            fx = FxGraph(program, diagnosis.tensors(case))
-            self.reference = ProgramReference(fx, self.graph.outputs)
-        else:
-            self.reference = ConversionReference(self._conversion, runtime, case.inputs)
+        fx = FxGraph(program, diagnosis.tensors(case))
+        self.reference = ProgramReference(fx, self.graph.outputs)
 
     def locate(self, backend: str, share: float) -> Location:
         steps = self._find_steps(self.graph, optimize=True)
@@ -385,8 +380,6 @@ class _OnnxFile:
             return replace(location, reason=reason, quantized=True)
         if share <= 1:
             return location
-        if not self._is_exact and not self._conversion_agrees():
-            return _unsure(location, None, "a new conversion by the legacy exporter is also wrong")
         wrong = [step for step in steps if step.disagrees]
         if not wrong:
             return self._locate_fusion(location)
@@ -425,12 +418,6 @@ class _OnnxFile:
             )
             runs[title] = self._diagnosis.output_share(self._case, got)
         return runs
-
-    def _conversion_agrees(self) -> bool:
-        got = run_alone(
-            self._conversion, self._conversion.outputs, {}, self._runtime, self._case.inputs
-        )
-        return self._diagnosis.output_share(self._case, got) <= 1
 
     def _share_with(self, replaced: Sequence[Step]) -> float:
         """The error of the outputs if these steps have the values of the reference."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -78,57 +77,6 @@ class ProgramReference:
 
     def _node(self, name: str) -> str:
         return self._outputs.get(name, name)
-
-
-class ConversionReference:
-    """A new conversion of the network, if the exporter has no program; its outputs must be right.
-
-    It has every value of the file, but only in the float32 precision of the runtime.
-    """
-
-    def __init__(
-        self, conversion: OnnxGraph, runtime: Runtime, inputs: Mapping[str, Array]
-    ) -> None:
-        self._graph, self._runtime, self._inputs = conversion, runtime, dict(inputs)
-
-    def names(self, graph: OnnxGraph) -> list[str]:
-        return [name for name in graph.producers if name in self._values]
-
-    def exact(self, name: str) -> Array:
-        return self._values[name]
-
-    def rounded(self, name: str) -> Array:
-        return self._values[name]
-
-    def local(self, name: str, frontier: Collection[str]) -> tuple[Array, Array]:
-        values = {other: self._values[other] for other in frontier}
-        value = run_alone(self._graph, [name], values, self._runtime, self._inputs)[name]
-        if isinstance(value, Exception):
-            raise value
-        return value, value
-
-    def origin(self, name: str) -> Origin:
-        """The module according to the scopes in the name: `/encoder/gru/GRU_output_0`."""
-        node = self._graph.nodes[self._graph.producers[name]]
-        scopes = [part for part in node.name.split("/") if part][:-1]
-        if scopes[:1] == ["network"]:  # the wrapper of the legacy exporter
-            scopes = scopes[1:]
-        return Origin(module=".".join(scopes))
-
-    def spec(self, name: str) -> TensorSpec:
-        value = self._values[name]
-        axes = tuple(f"axis{index}" for index in range(value.ndim))
-        return TensorSpec(name, str(value.dtype), axes)
-
-    @cached_property
-    def _values(self) -> Values:
-        names = list(self._graph.producers)
-        values = run_alone(self._graph, names, {}, self._runtime, self._inputs)
-        return {
-            name: value
-            for name, value in values.items()
-            if isinstance(value, np.ndarray) and value.size and value.dtype.kind in "fiub"
-        }
 
 
 def run_alone(

@@ -107,8 +107,7 @@ def reproduce(
     program = next(iter(reversed(trained.traced.decomposed.values())), None)
     if step is None or program is None:
         raise UsageError(
-            "there is nothing to reproduce: expected a node that disagrees, in an ONNX file from the"
-            " exporter that uses torch.export"
+            "there is nothing to reproduce: expected a node that disagrees, in an ONNX file of a network"
         )
     inputs = to_tensors(trained.traced.signature, location.inputs, "cpu")
     graph = FxGraph(program, inputs)

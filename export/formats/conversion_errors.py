@@ -21,6 +21,13 @@ _ADVICE = re.compile(
     r"For more information, run with TORCH_LOGS=\S+|\(Size-like symbols: none\)"
     r"|\(unhinted: [^\n]*?\)\.?(?=\s)"
 )
+# What to do about a reason that the exporters give in terms of their own symbols.
+_HINTS = {
+    "data-dependent": "the code makes Python numbers of an input's values, as tolist(), item() and int()"
+    " do: compute with tensors, and give pack_padded_sequence the lengths as a tensor",
+    "specialized it to be a constant": "the code makes a Python number of this size, as len() and int()"
+    " do: use tensor.shape",
+}
 _LIBRARIES = (
     str(Path(torch.__file__).parent),
     str(Path(torch.__file__).parents[1] / "onnxscript"),
@@ -62,7 +69,10 @@ def conversion_error(error: BaseException) -> str:
         reason = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
     if len(reason) > _MAX_LENGTH:
         reason = f"{reason[:_MAX_LENGTH].rpartition(' ')[0]} …"
-    return f"{reason}{_source_line(frames[-1])}" if frames else reason
+    if frames:
+        reason += _source_line(frames[-1])
+    hint = next((hint for phrase, hint in _HINTS.items() if phrase in text), "")
+    return f"{reason}; {hint}" if hint else reason
 
 
 def _network_frames(error: BaseException) -> list[tuple[FrameType, int]]:

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from ptx.export.formats.legacy_onnx import legacy_export, uses_packed_sequences
 from ptx.export.quiet_loggers import quiet_loggers
 from ptx.export.recurrent_shapes import recurrent_shapes
 from ptx.export.tracing import Traced, require_limits
@@ -27,7 +26,6 @@ from ptx.infer.signature import Signature, TensorSpec
 # that the catalog needs: from 22 on MaxPool has none on CUDA (microsoft/onnxruntime#27715).
 OPSET = 21
 _NO_LIMIT = 2**63 - 1  # int64's maximum
-LEGACY_OPSETS = range(18, 21)  # of the legacy tracing exporter
 
 
 def convert(traced: Traced, *, opset: int | None = None) -> bytes:
@@ -53,14 +51,7 @@ def convert(traced: Traced, *, opset: int | None = None) -> bytes:
         _exact_no_ops(),
     ):
         warnings.simplefilter("ignore")  # the equivalence check decides, not the exporter
-        program: ExportedProgram | None = None
-        try:
-            model, program = _export(traced, opset)
-        except Exception:
-            if opset not in (OPSET, *LEGACY_OPSETS) or not uses_packed_sequences(traced):
-                raise
-            opset = min(opset, LEGACY_OPSETS[-1])
-            model = legacy_export(traced, opset)
+        model, program = _export(traced, opset)
     _strip(model)
     _write_defaults(model)
     mask_with_infinity(model)
@@ -81,6 +72,8 @@ def _export(traced: Traced, opset: int) -> tuple[Any, ExportedProgram]:
     """The model from the exporter over torch.export, with named axes, and its program."""
     from onnx_ir.passes import PassError
 
+    from ptx.export.formats.onnx_recurrent import TRANSLATIONS
+
     signature = traced.signature
     export = functools.partial(
         torch.onnx.export,
@@ -93,6 +86,7 @@ def _export(traced: Traced, opset: int) -> tuple[Any, ExportedProgram]:
         input_names=[spec.name for spec in signature.inputs],
         output_names=[spec.name for spec in signature.outputs],
         opset_version=opset,
+        custom_translation_table=TRANSLATIONS,
         external_data=False,
         verbose=False,
     )
