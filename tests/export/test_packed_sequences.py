@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ptx.export import describe, export
+from ptx.export.formats import EXPORTERS
 from ptx.infer import ArtifactError, load
+from ptx.infer.backends.pytorch.pt2 import keep_lengths_on_cpu
 
 # torch.export warns of its own parts, and PyTorch that oneDNN has no LSTM with projections.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -134,3 +137,15 @@ def test_lengths_in_a_list_are_refused_with_what_to_do() -> None:
         assert caught.value.code == "E-EXPORT"
         assert "\n" not in str(caught.value)
         assert "lengths as a tensor" in str(caught.value)
+
+
+def test_a_program_on_a_device_takes_its_lengths_from_the_cpu() -> None:
+    trained = describe(MeanOfTheSteps(), signature=Words.SIGNATURE)
+    content = EXPORTERS["pt2"].convert(trained.traced, opset=None)
+    program = torch.export.load(io.BytesIO(content))
+    inputs = torch.randint(0, 12, (3, 5)), torch.tensor([2, 5, 1])
+    expected = program.module()(*inputs)
+    keep_lengths_on_cpu(program, "cpu")  # the moved program, without a device
+    assert torch.equal(program.module()(*inputs), expected)
+    (packing,) = (n for n in program.graph.nodes if "_pack_padded" in str(n.target))
+    assert packing.args[1].kwargs == {"device": torch.device("cpu")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import operator
 import warnings
 from typing import Any, final
 
@@ -35,10 +36,43 @@ class Pt2Backend(TorchBackend):
             logger.removeFilter(_not_about_unused_symbols)
         if device != "cpu":
             program = move_to_device_pass(program, device)
+            keep_lengths_on_cpu(program, device)
         module = program.module()
         if device.startswith("cuda"):
             flatten_weights(list(find_in_program(module)))
         return module
+
+
+def keep_lengths_on_cpu(program: Any, device: str) -> None:
+    """Change a program that was moved to a device so that it packs sequences there.
+
+    PyTorch takes the lengths of packed sequences from the CPU and returns them there, while the rest of
+    the moved program has all tensors on the device.
+    """
+    import torch  # installed, because the program was loaded
+
+    aten, graph = torch.ops.aten, program.graph_module.graph
+
+    def copy(value: Any, to: str) -> Any:
+        copied = graph.call_function(aten._to_copy.default, (value,), {"device": torch.device(to)})
+        copied.meta = dict(value.meta)
+        return copied
+
+    for node in list(graph.nodes):
+        if node.target is aten._pack_padded_sequence.default:
+            with graph.inserting_before(node):
+                node.update_arg(1, copy(node.args[1], "cpu"))
+        elif (
+            node.target is operator.getitem
+            and node.args[1] == 1
+            and node.args[0].target is aten._pad_packed_sequence.default
+        ):
+            with graph.inserting_after(node):
+                moved = copy(node, device)
+            node.replace_all_uses_with(
+                moved, delete_user_cb=lambda user, own=moved: user is not own
+            )
+    program.graph_module.recompile()
 
 
 def _not_about_unused_symbols(record: logging.LogRecord) -> bool:
