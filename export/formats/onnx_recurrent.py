@@ -12,14 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from onnxscript import BOOL, FLOAT, INT64, graph, script
-from onnxscript import opset18 as op
+from onnxscript import BOOL, FLOAT, INT32, INT64, graph, opset18, script
 from onnxscript.values import Opset
 
 Value = Any  # a value of the ONNX graph
+op: Any = opset18  # its annotations exclude the numbers and lists that it takes as constants
+if TYPE_CHECKING:
+    Floats = Bools = Any
+else:
+    Floats, Bools = FLOAT[...], BOOL[...]
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ def _run_one(
         join(0),
         join(1),
         join(2, 3) if biases else None,
-        packing and op.Cast(packing.lengths, to=6),  # INT32
+        packing and op.Cast(packing.lengths, to=INT32.dtype),
         *states,
         hidden_size=hidden_size,
         direction="bidirectional" if len(weights) == 2 else "forward",
@@ -194,7 +198,7 @@ def _run_projected(
     """As `_run_one`, with a projection as the last weight of each direction."""
     if packing is None:
         valid = op.Expand(op.Constant(value_int=1), op.Shape(sequence, start=0, end=1))
-        valid = op.Unsqueeze(op.Cast(valid, to=9), [1])  # BOOL
+        valid = op.Unsqueeze(op.Cast(valid, to=BOOL.dtype), [1])
     else:
         valid = packing.valid
     valid = op.Unsqueeze(valid, [2])
@@ -208,28 +212,28 @@ def _run_projected(
         outputs, *last = projected_lstm(
             *steps, *first, op.Transpose(hidden, perm=[1, 0]), op.Transpose(projection, perm=[1, 0])
         )
-        last = [op.Unsqueeze(state, [0]) for state in last]
-        results.append([_reverse(outputs) if index else outputs, *last])
-    outputs, *last = zip(*results, strict=True)
-    return op.Concat(*outputs, axis=-1), *map(_concat, last)
+        ends = [op.Unsqueeze(state, [0]) for state in last]
+        results.append([_reverse(outputs) if index else outputs, *ends])
+    sequences, *states = zip(*results, strict=True)
+    return op.Concat(*sequences, axis=-1), *map(_concat, states)
 
 
 @script(Opset("ptx", 1), default_opset=op)
 def projected_lstm(
-    gates: FLOAT[...],
-    valid: BOOL[...],
-    hidden: FLOAT[...],
-    cell: FLOAT[...],
-    hidden_weight: FLOAT[...],
-    projection: FLOAT[...],
-) -> tuple[FLOAT[...], FLOAT[...], FLOAT[...]]:
+    gates: Floats,
+    valid: Bools,
+    hidden: Floats,
+    cell: Floats,
+    hidden_weight: Floats,
+    projection: Floats,
+) -> tuple[Floats, Floats, Floats]:
     """One direction of an LSTM with a projection: its outputs and last states.
 
     At a step that is not valid the states stay as they are.
     """
 
     @graph()
-    def step(h, c, x, v):
+    def step(h, c, x, v):  # type: ignore[no-untyped-def]  # onnxscript would fix the annotated types
         i, f, g, o = op.Split(op.Add(x, op.MatMul(h, hidden_weight)), axis=-1, num_outputs=4)
         new_c = op.Add(
             op.Mul(op.Sigmoid(f), c),
