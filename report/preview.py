@@ -176,21 +176,6 @@ def _cell(
 def _class_map_cell(
     prediction: Prediction, class_map: Array, labels: Sequence[str], picture: Image.Image | None
 ) -> Image.Image:
-<<<<<<< HEAD
-    """The class map next to a legend; if the input is an image, the map is drawn over it."""
-    overlay = draw_class_map(class_map, len(labels), picture)
-    rows = max(
-        1, overlay.height // LEGEND_ROW - 1
-    )  # the last row has the number of omitted classes
-    classes, omitted = prediction.top[:rows], len(prediction.top[rows:])
-    cell = Image.new("RGB", (overlay.width + GAP + TEXT, HEAD + overlay.height), WHITE)
-    draw = ImageDraw.Draw(cell)
-    _text(draw, (0, 0, cell.width), prediction.input or "-", 13, colour=QUIET, keep_end=True)
-    cell.paste(overlay, (0, HEAD))
-    x, y = overlay.width + GAP, HEAD
-    colours = dict(zip(labels, palette(len(labels)), strict=True))
-    for label, share in classes:
-=======
     """The class map, over the picture if the model takes pictures, next to a legend."""
     drawn = draw_class_map(class_map, len(labels), picture)
     colours = dict(zip(labels, palette(len(labels)), strict=True))
@@ -226,20 +211,12 @@ def _legend_cell(
     cell.paste(drawn, (0, HEAD))
     x, y = drawn.width + GAP, HEAD
     for label, share in ranking[:rows]:
->>>>>>> f901fcca (infer: the task boxes)
         draw.rectangle((x, y, x + 16, y + 16), fill=colours[label], outline=FRAME)
         _text(draw, (x + 26, y, TEXT - 100), label, 14)
         _text(draw, (x + TEXT - 66, y, 66), f"{100 * share:.1f} %", 14)
         y += LEGEND_ROW
-<<<<<<< HEAD
-    if omitted:
-        _text(
-            draw, (x + 26, y, TEXT - 26), f"and {omitted} more with fewer pixels", 14, colour=QUIET
-        )
-=======
     if more:
         _text(draw, (x + 26, y, TEXT - 26), f"and {more} more {rest}", 14, colour=QUIET)
->>>>>>> f901fcca (infer: the task boxes)
     return cell
 
 

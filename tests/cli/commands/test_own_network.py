@@ -158,7 +158,11 @@ def test_the_default_name_is_that_of_the_function_or_class(
         (("flower_nets:build_net",), 2, "needs --spec FILE"),
         (("flower_nets:build_nets", "--spec", "net.toml"), 2, "did you mean 'build_net'"),
         (("flower_net:build_net", "--spec", "net.toml"), 2, "there is no module 'flower_net'"),
-        (("flower_nets:NUMBER", "--spec", "net.toml"), 2, "expected a torch.nn.Module or a function"),
+        (
+            ("flower_nets:NUMBER", "--spec", "net.toml"),
+            2,
+            "expected a torch.nn.Module or a function",
+        ),
         (("flower_nets:torch.zeros", "--spec", "net.toml"), 2, "torch.zeros() fails: TypeErr"),
         (("flower_nets:fails", "--spec", "net.toml"), 2, "fails: ValueError: no weights"),
         (("broken:build_net", "--spec", "net.toml"), 2, "cannot import broken: ZeroDivision"),
