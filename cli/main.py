@@ -55,6 +55,7 @@ COMMANDS = {
         "ptx.cli.commands.verify:verify",
         "Check the digest of a file and replay its golden samples.",
     ),
+    "sign": ("ptx.cli.commands.sign:sign", "Sign a file with a key or a certificate."),
     "inspect": (
         "ptx.cli.commands.inspect:inspect",
         "Show the manifest of a file without running its code.",

@@ -24,6 +24,7 @@ from ptx.infer.replay import Check as Check
 from ptx.infer.signature import Array as Array
 from ptx.infer.signature import Signature as Signature
 from ptx.infer.signature import TensorSpec as TensorSpec
+from ptx.infer.signing import sign as sign
 from ptx.infer.verification import verify as verify
 
 __all__: list[str]

@@ -241,6 +241,36 @@ ERROR_CODES = {
     "E-RESUME": ErrorInfo(
         (4,), "The existing files belong to another training run.", "Omit `--resume`."
     ),
+    "E-SIGN-CHANGED": ErrorInfo(
+        (4,),
+        "The file, or a file with its weights, has changed since it was signed.",
+        "Download it again, or sign it again if the change was intended.",
+    ),
+    "E-SIGN-DAMAGED": ErrorInfo(
+        (4,),
+        "The signature was changed, or is not one of OpenSSF model signing.",
+        "Download it again, or sign the file again.",
+    ),
+    "E-SIGN-EXPIRED": ErrorInfo(
+        (4,),
+        "The certificate of the signer is not valid now.",
+        "Sign the file again with a certificate that is.",
+    ),
+    "E-SIGN-KEY": ErrorInfo(
+        (4,),
+        "A key or certificate cannot be used for signatures.",
+        "Use a PEM file as the message describes.",
+    ),
+    "E-SIGN-MISSING": ErrorInfo(
+        (4,),
+        "The file is not signed.",
+        "Put its signature next to it, or sign it with `ptx sign`.",
+    ),
+    "E-SIGN-SIGNER": ErrorInfo(
+        (4,),
+        "The signature was not made by the given signer.",
+        "Use the public key or the root certificate of whom you expect to have signed the file.",
+    ),
     "E-STALE": ErrorInfo(
         (4,), "The file has other weights than the checkpoint.", "Export it again."
     ),

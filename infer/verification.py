@@ -25,6 +25,8 @@ def verify(
     run: bool = True,
     network: Factory | None = None,
     spec: str | Path | Mapping[str, Any] | None = None,
+    signer: str | Path | None = None,
+    signature: str | Path | None = None,
 ) -> list[Check]:
     """Check the content digest and the manifest, and replay the golden samples.
 
@@ -40,19 +42,25 @@ def verify(
         run: False: only content digest and manifest are checked, and nothing in the file is run.
         network: As in `ptx.infer.load`.
         spec: As in `ptx.infer.load`, for an ONNX file without a manifest.
+        signer: A PEM file, with which the signature of the file is checked before anything else: the
+            public key of the signer, or the root certificate of its authority. See `ptx.infer.sign`.
+        signature: The signature; by default the file's path with `.sig` added.
 
     Raises:
         ArtifactError: the file cannot be read, is a checkpoint or program without a manifest, or is a
-            program that is not trusted.
+            program that is not trusted. With a signer: the file is not signed, was changed, or was
+            signed by someone else (E-SIGN-...).
         BackendError: the backend is not available here.
-        UsageError: there is a spec, and the file has a manifest or is of another format.
+        UsageError: there is a spec, and the file has a manifest or is of another format; or there is a
+            signature and no signer.
         InputError: E-SPEC: the spec is not valid.
     """
     artifact = read_artifact(path)
+    checks = _check_signature(artifact, signer, signature)
     options = Options(device=device, trust=trust, network=network)
     manifest = artifact.manifest
     if manifest is None and artifact.format.accepts_spec:
-        return list(_check_external(artifact, backend, options, spec, run=run))
+        return [*checks, *_check_external(artifact, backend, options, spec, run=run)]
     if spec is not None:
         raise UsageError(
             f"{artifact.name} takes no model spec; only an ONNX file without a manifest does"
@@ -64,7 +72,7 @@ def verify(
         if artifact.digest_ok
         else "the content does not match its content digest: a byte has changed since it was written"
     )
-    checks = [Check("content digest", artifact.digest_ok, digest_text)]
+    checks.append(Check("content digest", artifact.digest_ok, digest_text))
     if not artifact.is_checkpoint:  # a checkpoint has no verification record
         checks += check_samples(manifest), check_fingerprint(manifest)
         if quantization := manifest.quantization:
@@ -73,6 +81,18 @@ def verify(
         return checks
     require_trust(artifact, trust)
     return [*checks, *_open_and_replay(artifact, manifest, backend, options)]
+
+
+def _check_signature(
+    artifact: Artifact, signer: str | Path | None, signature: str | Path | None
+) -> list[Check]:
+    if signer is not None:
+        from ptx.infer.signing import check_signature
+
+        return [check_signature(artifact, signer, signature)]
+    if signature is not None:
+        raise UsageError("a signature needs --signer (library: signer=…), who is to have made it")
+    return []
 
 
 def _check_external(

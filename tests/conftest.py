@@ -387,6 +387,83 @@ def _checkpoint(model: str, folder: Path) -> bytes:
 
 
 @pytest.fixture(scope="session")
+def signers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of keys and certificates: `key.pem` with `key.pub` and `certificate.pem` of `root.pem`.
+
+    `deep.pem` is a certificate with `between.pem` between it and the root; `expired.pem`, `unusable.pem`
+    (not for signatures) and `lone.pem` (issued by itself) are of the same key.
+    """
+    pytest.importorskip("OpenSSL", reason="the extra sign is not installed")
+    from cryptography.hazmat.primitives import serialization as to
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+    folder = tmp_path_factory.mktemp("signers")
+    keys = {
+        name: ec.generate_private_key(ec.SECP256R1()) for name in ("key", "other", "root", "mid")
+    }
+
+    def write(name: str, key: Any, secret: to.KeySerializationEncryption) -> None:
+        pem = key.private_bytes(to.Encoding.PEM, to.PrivateFormat.PKCS8, secret)
+        (folder / f"{name}.pem").write_bytes(pem)
+
+    for name in ("key", "other"):
+        write(name, keys[name], to.NoEncryption())
+        public = keys[name].public_key()
+        pem = public.public_bytes(to.Encoding.PEM, to.PublicFormat.SubjectPublicKeyInfo)
+        (folder / f"{name}.pub").write_bytes(pem)
+    write("encrypted", keys["key"], to.BestAvailableEncryption(b"secret"))
+    write("ed25519", ed25519.Ed25519PrivateKey.generate(), to.NoEncryption())
+    write("secp256k1", ec.generate_private_key(ec.SECP256K1()), to.NoEncryption())
+    key, root, mid = keys["key"], keys["root"], keys["mid"]
+    certificates = {
+        "root": _certificate("Root", root, "Root", root, authority=True),
+        "other-root": _certificate("Root", keys["other"], "Root", keys["other"], authority=True),
+        "between": _certificate("Between", mid, "Root", root, authority=True),
+        "certificate": _certificate("Signer", key, "Root", root),
+        "deep": _certificate("Signer", key, "Between", mid),
+        "expired": _certificate("Signer", key, "Root", root, days=(-3, -1)),
+        "unusable": _certificate("Signer", key, "Root", root, signs=False),
+        "lone": _certificate("Signer", key, "Signer", key),
+    }
+    for name, certificate in certificates.items():
+        (folder / f"{name}.pem").write_bytes(certificate.public_bytes(to.Encoding.PEM))
+    return folder
+
+
+def _certificate(
+    subject: str,
+    key: Any,
+    issuer: str,
+    issuer_key: Any,
+    *,
+    authority: bool = False,
+    signs: bool = True,
+    days: tuple[int, int] = (-9, 9),
+) -> Any:
+    """A certificate; `days`: when it begins and ends, from now."""
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    subject_name, issuer_name = (
+        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        for name in (subject, issuer)
+    )
+    begin, end = (datetime.now(UTC) + timedelta(number) for number in days)
+    usage = x509.KeyUsage(signs, False, False, False, not signs, authority, authority, False, False)
+    builder = x509.CertificateBuilder(issuer_name, subject_name, key.public_key())
+    return (
+        builder.serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(end)
+        .add_extension(x509.BasicConstraints(authority, None), critical=True)
+        .add_extension(usage, critical=True)
+        .sign(issuer_key, SHA256())
+    )
+
+
+@pytest.fixture(scope="session")
 def package() -> Callable[[str], Path]:
     """`package(name)`: the folder of a package of npm that scripts/setup/page_tools fetched."""
 

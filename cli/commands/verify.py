@@ -32,6 +32,17 @@ from ptx.infer.errors import pluralise
     is_flag=True,
     help="Check only the digest and the manifest; do not run the model.",
 )
+@click.option(
+    "--signer",
+    type=click.Path(path_type=Path),
+    help="Require that FILE is signed: PEM file with the public key of the signer, or with the root"
+    " certificate of its authority.",
+)
+@click.option(
+    "--signature",
+    type=click.Path(path_type=Path),
+    help="The signature; by default FILE.sig, next to FILE.",
+)
 @options.workspace
 @options.as_json
 @options.time_limit
@@ -44,6 +55,8 @@ def verify(
     network: str | None,
     spec_file: Path | None,
     no_run: bool,
+    signer: Path | None,
+    signature: Path | None,
     workspace: Path,
     as_json: bool,
 ) -> int:
@@ -51,7 +64,8 @@ def verify(
 
     FILE is an artifact, a checkpoint, or the name of a model. An ONNX file needs no PyTorch. One of
     another tool has neither a digest nor golden samples: the exit code is 1, and the checks say
-    whether it loads and whether --spec matches it.
+    whether it loads and whether --spec matches it. With --signer, a file without a valid signature is an
+    error, and nothing of it is run.
     """
     space = Workspace(workspace)
     path = space.find(model, format_of(backend))
@@ -63,6 +77,8 @@ def verify(
         run=not no_run,
         network=None if network is None else find_factory(network),
         spec=spec_file,
+        signer=signer,
+        signature=signature,
     )
     failed = "; ".join(check.name for check in checks if not check.passed)
     if as_json:

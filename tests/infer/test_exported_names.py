@@ -33,6 +33,7 @@ NAMES = [
     "open_predictor",
     "parse_artifact",
     "read_artifact",
+    "sign",
     "verify",
 ]
 

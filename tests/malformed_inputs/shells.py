@@ -47,6 +47,7 @@ WHOLE = {
     "train": ("train", "linear-regression", "--epochs", "1"),
     "export": ("export", "linear-model", "--format", "torchscript", "--output", "出.torchscript"),
     "compare": ("compare", "linear-model", "--backends", "ort-cpu", "--output", "出.json"),
+    "sign": ("sign", "linear-model", "--key", "密.pem"),
     "diff": ("diff", "linear-model", "--output", "出.png"),
     "report": ("report", "linear-model", "--output", "出.html"),
     "benchmark": (

@@ -62,13 +62,14 @@ def tally(counts: dict[str, Counter[str]]) -> Counter[str]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, workspace: Path) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, workspace: Path, signers: Path) -> Path:
     """A folder with a workspace whose name is Chinese, and with linear-model alone."""
     folder = tmp_path_factory.mktemp("shells")
     model = folder / "工作区" / "linear-model"
     model.mkdir(parents=True)
     for name in ("checkpoint.pt", "metrics.csv", "linear-model.onnx"):
         shutil.copy(workspace / "linear-model" / name, model)
+    shutil.copy(signers / "key.pem", folder / "密.pem")
     np.save(folder / "x.npy", np.ones((2, 1), np.float32))
     return folder
 

@@ -40,6 +40,7 @@ EXAMPLES = [
 def desk(
     workspace: Path,
     artifact: Callable[[str, str], Path],
+    signers: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
@@ -50,6 +51,8 @@ def desk(
     shutil.copy(artifact("name-classifier", "onnx"), names)
     shutil.copy(PICTURES / "seven-on-paper.png", tmp_path / "digit.png")
     np.save(tmp_path / "images.npy", np.zeros((2, 1, 28, 28), np.float32))
+    for name in ("key.pem", "certificate.pem"):
+        shutil.copy(signers / name, tmp_path)
     torch.save(build("linear-model").state_dict(), tmp_path / "model.pth")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PTX_WORKSPACE", raising=False)
