@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ptx.infer.artifact.artifact import Artifact, read_artifact
 from ptx.infer.artifact.files import read_bytes, write_atomic
@@ -66,7 +66,7 @@ def sign(
     private_key = _read_private_key(Path(key), password)
     config = signing.Config().set_hashing_config(_SignedFiles(artifact))
     if certificate is None:
-        config.use_elliptic_key_signer(private_key=key, password=password and password.encode())
+        config.use_elliptic_key_signer(private_key=key, password=_encode(password))
     elif password is not None:
         raise InputError(
             f"{quote(key)} is encrypted, which is possible without a certificate only: decrypt it"
@@ -348,7 +348,7 @@ def _read_private_key(path: Path, password: str | None) -> EllipticCurvePrivateK
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        key: Any = load_pem_private_key(_read_pem(path), password and password.encode())
+        key: Any = load_pem_private_key(_read_pem(path), _encode(password))
     except TypeError as error:
         why = (
             "is encrypted: set PTX_KEY_PASSWORD to its password"
@@ -363,7 +363,11 @@ def _read_private_key(path: Path, password: str | None) -> EllipticCurvePrivateK
             code="E-SIGN-KEY",
         ) from error
     _require_curve(key, path)
-    return key
+    return cast("EllipticCurvePrivateKey", key)
+
+
+def _encode(password: str | None) -> bytes | None:
+    return None if password is None else password.encode()
 
 
 def _require_curve(key: Any, path: Path) -> None:

@@ -278,6 +278,13 @@ def test_a_file_of_weights_that_the_signer_left_out_is_not_signed(
     assert refused(external, signers / "key.pub") == "E-SIGN-CHANGED"
 
 
+def run_openssf(action: str, *words: str | Path, **keys: Path) -> subprocess.CompletedProcess[str]:
+    """The command of OpenSSF, in key mode."""
+    options = [str(word) for name, path in keys.items() for word in (f"--{name}", path)]
+    command = [sys.executable, "-m", "model_signing", action, "key", *map(str, words), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_the_command_of_openssf_reads_the_signature(
     kind: str, model: Path, external: Path, signers: Path
@@ -285,16 +292,14 @@ def test_the_command_of_openssf_reads_the_signature(
     path = model if kind == "file" else external
     signature = sign(path, key=signers / "key.pem")
     signed = [path] if kind == "file" else [path.parent, "--ignore_unsigned_files"]
-    command = [sys.executable, "-m", "model_signing", "verify", "key", *signed]
-    options = ["--signature", signature, "--public_key", signers / "key.pub"]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    done = run_openssf("verify", *signed, "--signature", signature, public_key=signers / "key.pub")
     assert done.returncode == 0, done.stderr
 
 
 def test_a_signature_of_openssf_s_command_verifies(model: Path, signers: Path) -> None:
-    command = [sys.executable, "-m", "model_signing", "sign", "key", model]
-    options = ["--signature", f"{model}.sig", "--private_key", signers / "key.pem"]
-    subprocess.run([*command, *options], capture_output=True, check=True)
+    signature = model.with_name("linear.onnx.sig")
+    done = run_openssf("sign", model, "--signature", signature, private_key=signers / "key.pem")
+    assert done.returncode == 0, done.stderr
     verified(model, signers / "key.pub")
 
 
