@@ -30,7 +30,7 @@ class Prediction:
         label: None if the task has no label for the input: regression, embedding, segmentation, boxes.
         score: Probability of the label, in [0, 1]; None without a label.
         top: (label, score) of the most probable labels, best first; of a segmentation (label, share of
-            the pixels), largest first.
+            the pixels) of every label, largest first.
         value: The result of a regression, in the unit of its training data; else None.
         model: The model's name.
         backend: The backend's name.
@@ -82,14 +82,17 @@ class Prediction:
 
     @property
     def text(self) -> str:
-        """The label, the value to six digits, the shares of labels, the first numbers, or the boxes."""
+        """The label, the value to six digits, the shares of labels with pixels, the first numbers, or the
+        boxes.
+        """
         if self.boxes is not None:
             return "; ".join(map(_box_text, self.boxes)) or "no box has the threshold's score"
         if self.vector is not None:
             first = ", ".join(f"{number:.4g}" for number in self.vector[:4])
             return f"{first}, … ({len(self.vector)} numbers)" if len(self.vector) > 4 else first
         if self.class_map is not None:
-            return ", ".join(f"{label} ({100 * share:.1f} %)" for label, share in self.top)
+            present = [(label, share) for label, share in self.top if share]
+            return ", ".join(f"{label} ({100 * share:.1f} %)" for label, share in present)
         return self.label or "" if self.value is None else f"{self.value:.6g}"
 
     def cosine(self, other: Prediction) -> float:
@@ -110,8 +113,8 @@ class Prediction:
         """The JSON object of the command line's `--json`.
 
         A label has `label`, `score`, `top` and `low_confidence`, a regression has `value`, an embedding
-        `vector`, a segmentation `classes` with the share of each label, and `size` of the class map; the
-        task boxes has `boxes`, a list of `label`, `score` and `box` in pixels.
+        `vector`, a segmentation `classes` with the share of every label, also of one without pixels, and
+        `size` of the class map; the task boxes has `boxes`, a list of `label`, `score` and `box` in pixels.
         """
         if self.boxes is not None:
             found = [

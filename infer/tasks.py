@@ -22,8 +22,8 @@ class DecodedOutput(NamedTuple):
     """The decoded output of one sample.
 
     Attributes:
-        top: The most probable labels with their scores, best first; of a segmentation the labels with
-            their shares of the pixels, largest first.
+        top: The most probable labels with their scores, best first; of a segmentation all labels
+            with their shares of the pixels, largest first.
         vector: float32 (size,), of an embedding.
         class_map: uint8 or uint16 (height, width), indices of labels, of a segmentation.
         boxes: float64 (boxes, 4 + labels), of the task boxes: see `ptx.infer.boxes.BoxFormat.read`.
@@ -134,7 +134,7 @@ def segmentation(output: Array, labels: Sequence[str], top: int) -> list[Decoded
     decoded = []
     for class_map in maps:
         counts = np.bincount(class_map.ravel(), minlength=len(labels))
-        order = [index for index in np.argsort(-counts, kind="stable") if counts[index]]
+        order = np.argsort(-counts, kind="stable")
         shares = tuple((labels[index], float(counts[index] / class_map.size)) for index in order)
         decoded.append(DecodedOutput(None, None, shares, None, class_map=class_map))
     return decoded

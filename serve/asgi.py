@@ -39,7 +39,7 @@ from ptx.serve.middleware import (
     error_response,
     route_path,
 )
-from ptx.serve.model import TOP, VERSION, Model
+from ptx.serve.model import TOP, VERSION, Model, response_parameters
 from ptx.serve.registry import ModelSource, Served
 from ptx.serve.service import Memory, Service
 from ptx.serve.settings import Settings
@@ -232,7 +232,8 @@ class _Endpoints:
             request = decode()
         result = await self._run(call, served, request)
         tensors = served.model.to_tensors(request, result)
-        content, size = encode_response(served.model.name, VERSION, request, tensors)
+        parameters = response_parameters(result)
+        content, size = encode_response(served.model.name, VERSION, request, tensors, parameters)
         if size is None:
             return Response(content, media_type=_JSON)
         headers = {"Inference-Header-Content-Length": str(size)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -164,7 +164,11 @@ def _read_flag(parameters: dict[str, Any], name: str, default: bool) -> bool:
 
 
 def encode_response(
-    model: str, version: str, request: InferRequest, outputs: list[Tensor]
+    model: str,
+    version: str,
+    request: InferRequest,
+    outputs: list[Tensor],
+    parameters: Mapping[str, bool | str],
 ) -> tuple[bytes, int | None]:
     """The body of the response, and how many bytes of it are JSON; None: all of them."""
     binary = {output.name: output.binary for output in request.outputs}
@@ -183,6 +187,8 @@ def encode_response(
             item["data"] = to_json(tensor)
         items.append(item)
     response: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": items}
+    if parameters:
+        response["parameters"] = parameters
     if request.id:
         response["id"] = request.id
     text = orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -183,6 +183,20 @@ class Model:
         )
 
 
+def response_parameters(result: Result) -> dict[str, bool | str]:
+    """The parameters of the response: of labels for raw inputs, whether they may be wrong.
+
+    `low_confidence`: whether that of any row is more probably wrong than right. If so,
+    `low_confidence_rows`: the indices of these rows, separated by commas.
+    """
+    if not isinstance(result, list) or any(one.label is None for one in result):
+        return {}
+    rows = [str(index) for index, one in enumerate(result) if one.low_confidence]
+    if not rows:
+        return {"low_confidence": False}
+    return {"low_confidence": True, "low_confidence_rows": ",".join(rows)}
+
+
 def _raw_outputs(predictor: Predictor) -> tuple[str, ...]:
     """The names of the output tensors for a raw input."""
     task = find_task(predictor.manifest.task)

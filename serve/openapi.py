@@ -105,6 +105,19 @@ _SCHEMAS = {
             "model_name": {"type": "string"},
             "model_version": {"type": "string"},
             "id": {"type": "string"},
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "low_confidence": {
+                        "type": "boolean",
+                        "description": "whether the label of a row is more probably wrong than right",
+                    },
+                    "low_confidence_rows": {
+                        "type": "string",
+                        "description": "the indices of these rows, separated by commas",
+                    },
+                },
+            },
             "outputs": {"type": "array", "items": {"$ref": "#/components/schemas/Tensor"}},
         },
         "required": ["model_name", "outputs"],

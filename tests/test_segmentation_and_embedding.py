@@ -128,7 +128,9 @@ def test_every_backend_gives_the_class_map(
     assert data["classes"] == [
         {"label": "blue", "share": 0.75},
         {"label": "red", "share": 0.25},
+        {"label": "green", "share": 0.0},
     ]
+    assert prediction.text == "blue (75.0 %), red (25.0 %)"
     assert data["size"] == [SIDE, SIDE]
     assert "label" not in data
 
@@ -162,7 +164,7 @@ def test_a_foreign_file_with_a_spec_predicts_on_the_command_line(
     assert done.code == 0, done.err
     data = json.loads(done.out)
     if task == "segmentation":
-        assert [item["label"] for item in data["classes"]] == ["blue", "red"]
+        assert [item["label"] for item in data["classes"]] == ["blue", "red", "green"]
     else:
         np.testing.assert_allclose(data["vector"], [0.25, 0, 0.75], atol=1e-6)
     shown = ptx("predict", pictures["both"], *model)

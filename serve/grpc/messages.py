@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,10 +97,21 @@ def _read_parameters(parameters: Any, owner: str) -> dict[str, Any]:
     }
 
 
-def encode_response(model: str, version: str, request: InferRequest, outputs: list[Tensor]) -> Any:
+def encode_response(
+    model: str,
+    version: str,
+    request: InferRequest,
+    outputs: list[Tensor],
+    parameters: Mapping[str, bool | str],
+) -> Any:
     """The `ModelInferResponse` of a request."""
     response = pb2.ModelInferResponse(model_name=model, model_version=version, id=request.id)
     for tensor in outputs:
         response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
         response.raw_output_contents.append(to_bytes(tensor))
+    for name, value in parameters.items():
+        if isinstance(value, bool):
+            response.parameters[name].bool_param = value
+        else:
+            response.parameters[name].string_param = value
     return response

@@ -21,7 +21,7 @@ from ptx.serve.grpc.protobuf import POOL
 from ptx.serve.grpc.protobuf import grpc_service_pb2 as pb2
 from ptx.serve.metadata import model_config, model_metadata, repository_index, server_metadata
 from ptx.serve.middleware import TokenChecker, log_request
-from ptx.serve.model import VERSION, Model
+from ptx.serve.model import VERSION, Model, response_parameters
 from ptx.serve.service import Service
 from ptx.serve.settings import ServerSettings
 from ptx.serve.tensors import BYTES
@@ -203,7 +203,8 @@ class Servicer:
         job = served.model.make_job(request, service.settings.max_batch)
         result = await served.run(job)
         tensors = served.model.to_tensors(request, result)
-        return encode_response(served.model.name, VERSION, request, tensors)
+        parameters = response_parameters(result)
+        return encode_response(served.model.name, VERSION, request, tensors, parameters)
 
     async def _server_live(self, message: Any) -> dict[str, Any]:
         return {"live": True}
