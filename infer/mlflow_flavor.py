@@ -53,8 +53,8 @@ def log_model(
     `mlflow.pyfunc.load_model(info.model_uri).predict(inputs)` takes a list or a column of images (paths,
     or files as bytes) or of texts, a DataFrame with the columns of the model, or the array of a model
     without preprocessing. It returns a DataFrame with the columns `label`, `score` and `low_confidence`,
-    or `value`; for an embedding float32 (rows, size), for a segmentation integers (rows, height, width).
-    An input that cannot be used is an error.
+    or `value`, or `boxes` (JSON); for an embedding float32 (rows, size), for a segmentation integers
+    (rows, height, width). An input that cannot be used is an error.
 
     Args:
         path: An artifact with a manifest.
@@ -164,6 +164,14 @@ def _to_columns(predictions: list[Prediction]) -> Any:
         return np.stack([one.vector for one in predictions if one.vector is not None])
     if first is not None and first.class_map is not None:
         return np.stack([one.class_map for one in predictions if one.class_map is not None])
+    if first is not None and first.boxes is not None:
+        return pd.DataFrame(
+            {
+                "boxes": [
+                    json.dumps(one.to_data()["boxes"], ensure_ascii=False) for one in predictions
+                ]
+            }
+        )
     if first is not None and first.value is not None:
         return pd.DataFrame({"value": [one.value for one in predictions]})
     names = "label", "score", "low_confidence"
@@ -198,7 +206,9 @@ def _model_signature(manifest: Manifest, arrays: bool) -> ModelSignature:
         taken = [ColSpec(AnyType())]  # paths or bytes
     else:
         taken = [ColSpec("string")]
-    if task.is_array:
+    if task.reads_boxes:
+        given = [ColSpec("string", "boxes")]
+    elif task.is_array:
         given = [_array_of(outputs[0], segmentation=bool(manifest.labels))]
     elif manifest.labels:
         given = [

@@ -82,9 +82,7 @@ class Prediction:
 
     @property
     def text(self) -> str:
-        """The label, the value to six digits, the shares of labels with pixels, the first numbers, or the
-        boxes.
-        """
+        """The label, the value to six digits, the shares of labels, the first numbers, or the boxes."""
         if self.boxes is not None:
             return "; ".join(map(_box_text, self.boxes)) or "no box has the threshold's score"
         if self.vector is not None:
@@ -114,7 +112,8 @@ class Prediction:
 
         A label has `label`, `score`, `top` and `low_confidence`, a regression has `value`, an embedding
         `vector`, a segmentation `classes` with the share of every label, also of one without pixels, and
-        `size` of the class map; the task boxes has `boxes`, a list of `label`, `score` and `box` in pixels.
+        `size` of the class map; the task boxes has `boxes`, a list of `label`, `score` and `box` in
+        pixels.
         """
         if self.boxes is not None:
             found = [

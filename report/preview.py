@@ -179,7 +179,8 @@ def _class_map_cell(
     """The class map, over the picture if the model takes pictures, next to a legend."""
     drawn = draw_class_map(class_map, len(labels), picture)
     colours = dict(zip(labels, palette(len(labels)), strict=True))
-    return _legend_cell(prediction, drawn, prediction.top, colours, "with fewer pixels")
+    present = [(label, share) for label, share in prediction.top if share]
+    return _legend_cell(prediction, drawn, present, colours, "with fewer pixels")
 
 
 def _boxes_cell(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from ptx.infer import ArtifactError, InputError, load
 from ptx.infer.mlflow_flavor import log_model
@@ -99,6 +101,59 @@ def test_a_text_and_a_number_are_predicted(artifact: Export) -> None:
     assert list(line.predict(pd.DataFrame({title: [4]})).value) == [expected]
 
 
+class Colours(torch.nn.Module):
+    """Of red, green and blue: the logits of the pixels, the mean, or the picture as one box."""
+
+    def __init__(self, task: str) -> None:
+        super().__init__()
+        self.task = task
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        if self.task == "segmentation":
+            return 2 * image
+        mean = image.mean((2, 3))
+        if self.task == "embedding":
+            return mean
+        corners = torch.cat([0 * mean[:, :2], 0 * mean[:, :2] + 1], 1)
+        return torch.cat([corners, mean], 1)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("task", "axes"), [("segmentation", [3, 8, 8]), ("embedding", [3]), ("boxes", [1, 7])]
+)
+def test_predictions_that_are_arrays_are_those_of_ptx(
+    task: str, axes: list[int], tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    from ptx.export import export
+
+    spec: dict[str, Any] = {
+        "task": task,
+        "labels": [] if task == "embedding" else ["red", "green", "blue"],
+        "preprocessing": {"kind": "rgb-image", "resize": 8, "size": [8, 8]},
+        "signature": {
+            "inputs": {"image": ["float32", ["batch", 3, 8, 8]]},
+            "outputs": {"result": ["float32", ["batch", *axes]]},
+        },
+    }
+    if task == "boxes":
+        spec["boxes"] = {"format": "xyxy", "units": "fraction", "scores": "probability"}
+    path, picture = tmp_path / "net.onnx", str(tmp_path / "green.png")
+    export(Colours(task), "onnx", path, **spec)
+    Image.new("RGB", (8, 8), "lime").save(picture)
+    answer = logged(path, backend="ort-cpu").predict([picture, picture])
+    with load(path, backend="ort-cpu") as predictor:
+        expected = predictor.predict(picture)
+    assert len(answer) == 2
+    if task == "boxes":
+        assert json.loads(answer.boxes[1]) == expected.to_data()["boxes"] != []
+    else:
+        array = expected.vector if task == "embedding" else expected.class_map
+        assert answer.dtype == array.dtype
+        assert np.array_equal(answer[1], array)
+
+
 def test_arrays_go_to_the_network_and_its_outputs_come_back(artifact: Export) -> None:
     path = artifact("convnet", "onnx")
     model = logged(path, backend="ort-cpu", arrays=True)
@@ -122,8 +177,6 @@ def test_the_signature_is_that_of_the_manifest(artifact: Export) -> None:
 
 
 def test_the_requirements_are_those_of_the_format(artifact: Export, tmp_path: Path) -> None:
-    import torch
-
     torch_version = torch.__version__.partition("+")[0]
     for kind, required in (
         ("onnx", ["ptx-toolkit[cpu]=="]),
