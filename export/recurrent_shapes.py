@@ -31,7 +31,7 @@ Kernel = Callable[..., Any] | None
 _KEY = DispatchKey.CompositeImplicitAutograd
 _LOCK = RLock()  # operators are process-wide
 _PACK = torch.ops.aten._pack_padded_sequence.default
-_PAD = torch._C._VariableFunctions._pad_packed_sequence  # type: ignore[attr-defined]
+_PAD = torch._C._VariableFunctions._pad_packed_sequence
 # The packed sequences of the current trace: their longest length, and their number of sequences.
 _packed: list[tuple[SymInt, int | SymInt]] = []
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from onnxscript import BOOL, FLOAT, INT32, INT64, graph, opset18, script
@@ -21,7 +21,8 @@ from onnxscript.values import Opset
 Value = Any  # a value of the ONNX graph
 op: Any = opset18  # its annotations exclude the numbers and lists that it takes as constants
 if TYPE_CHECKING:
-    Floats = Bools = Any
+    Floats: TypeAlias = Any
+    Bools: TypeAlias = Any
 else:
     Floats, Bools = FLOAT[...], BOOL[...]
 
@@ -209,7 +210,7 @@ def _run_projected(
             gates = op.Add(gates, bias)
         first = [op.Squeeze(op.Slice(state, [index], [index + 1], [0]), [0]) for state in states]
         steps = [_reverse(gates), _reverse(valid)] if index else [gates, valid]
-        outputs, *last = projected_lstm(
+        outputs, *last = projected_lstm(  # type: ignore[call-arg]  # not the annotated function
             *steps, *first, op.Transpose(hidden, perm=[1, 0]), op.Transpose(projection, perm=[1, 0])
         )
         ends = [op.Unsqueeze(state, [0]) for state in last]

@@ -112,6 +112,7 @@ class Recurrent(nn.Module):
         case = self.combination
         lengths, *states = rest if case.packed else (None, *rest)
         first = tuple(states) if len(states) > 1 else states[0] if states else None
+        outputs: Tensor
         if lengths is None:
             outputs, last = self.layer(sequence, first)
         else:

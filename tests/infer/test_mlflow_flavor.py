@@ -150,6 +150,7 @@ def test_predictions_that_are_arrays_are_those_of_ptx(
         assert json.loads(answer.boxes[1]) == expected.to_data()["boxes"] != []
     else:
         array = expected.vector if task == "embedding" else expected.class_map
+        assert array is not None
         assert answer.dtype == array.dtype
         assert np.array_equal(answer[1], array)
 
