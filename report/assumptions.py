@@ -303,4 +303,4 @@ def _chance(first: Array, second: Array) -> float:
     better = int((first[:rows] & ~second[:rows]).sum())
     worse = int((second[:rows] & ~first[:rows]).sum())
     tail = sum(math.comb(better + worse, k) for k in range(min(better, worse) + 1))
-    return min(1.0, 2 * tail / 2 ** (better + worse))
+    return min(1.0, 2 * tail / (1 << (better + worse)))

@@ -19,6 +19,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -226,7 +227,7 @@ def _torchvision(name: str) -> Architecture:
 
     finder: Any = models
     # Without these, the weights of a published encoder are downloaded.
-    options = {"weights_backbone": None} if name in SEGMENTATION else {}
+    options: dict[str, Any] = {"weights_backbone": None} if name in SEGMENTATION else {}
     options |= {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
     network = finder.get_model(name, weights=None, **options)
     if name in SEGMENTATION:
@@ -241,15 +242,13 @@ def _torchvision(name: str) -> Architecture:
 
 
 def _timm(name: str) -> Architecture:
-    import timm
-
+    timm: Any = import_module("timm")
     network = timm.create_model(name, pretrained=False)
     return Architecture(network, (Input("image", ("batch", *network.default_cfg["input_size"])),))
 
 
 def _segmentation_models(name: str) -> Architecture:
-    import segmentation_models_pytorch as segmentation_models
-
+    segmentation_models: Any = import_module("segmentation_models_pytorch")
     decoder, _, encoder = name.partition("/")
     network = segmentation_models.create_model(
         decoder, encoder_name=encoder, encoder_weights=None, classes=2
@@ -258,8 +257,7 @@ def _segmentation_models(name: str) -> Architecture:
 
 
 def _transformers(name: str) -> Architecture:
-    import transformers
-
+    transformers: Any = import_module("transformers")
     kind, settings = TRANSFORMERS[name]
     config = transformers.AutoConfig.for_model(name, **settings)
     network = transformers.AutoModel.from_config(config)
@@ -381,12 +379,12 @@ def attempt(
         return {"outcome": outcome, "seconds": time.process_time() - started}
     seconds = time.process_time() - started
     try:
-        error = difference(architecture, path)
+        relative = difference(architecture, path)
     except Exception as failure:  # ONNX Runtime does not run the file
         outcome = f"wrong: {type(failure).__name__}: {first_line(failure)}"
         return {"outcome": outcome, "seconds": seconds}
-    outcome = "right" if error <= TOLERANCE else f"wrong: differs by {error:.1e}"
-    return {"outcome": outcome, "seconds": seconds, "difference": error}
+    outcome = "right" if relative <= TOLERANCE else f"wrong: differs by {relative:.1e}"
+    return {"outcome": outcome, "seconds": seconds, "difference": relative}
 
 
 def first_line(error: BaseException) -> str:
