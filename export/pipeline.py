@@ -214,6 +214,12 @@ def verify_export(
             " 'passthrough', or another format"
         )
     manifest = trained.manifest
+    kind = manifest.preprocessing["kind"]
+    if exporter.preprocessing_kinds is not None and kind not in exporter.preprocessing_kinds:
+        raise UsageError(
+            f"--format {format_name} has no preprocessing {kind!r}, such as a tokenizer: use another"
+            " format"
+        )
     preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
     if preprocessing.image_spec and not preprocessing.row_spec and not exporter.decodes_arrays:
         raise UsageError(

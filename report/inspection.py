@@ -10,6 +10,8 @@ from ptx.infer.artifact.onnx_bytes import read_header
 from ptx.infer.errors import pluralise
 from ptx.infer.external.onnx_graph import read_graph
 
+_LONGEST_SETTING = 1000  # characters; a tokenizer has a hundred thousand
+
 
 def manifest_facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """The contents of a manifest, as (title, text)."""
@@ -102,7 +104,8 @@ def _short(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return f"({', '.join(map(_short, value))})"
-    return str(value)
+    text = str(value)
+    return text if len(text) <= _LONGEST_SETTING else f"of {len(text):,} characters"
 
 
 def file_facts(artifact: Artifact) -> dict[str, str | int | bool]:

@@ -6,7 +6,7 @@ Installed packages add formats through the entry points of group `ptx.formats`: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -48,6 +48,7 @@ class Exporter:
         choose_runtime: Picks the runtime that a file of this content carries.
         decodes_arrays: Whether a file can decode the tasks whose predictions are arrays, or leaves that
             to ptx.
+        preprocessing_kinds: The kinds of preprocessing that a file contains; None: ptx preprocesses.
         runtimes: The runtimes that a file can carry, each with a function that loads it.
     """
 
@@ -61,6 +62,7 @@ class Exporter:
     warning: str = ""
     explicit_only: bool = False
     decodes_arrays: bool = True
+    preprocessing_kinds: Collection[str] | None = None
     choose_runtime: Callable[[bytes, Signature], html.Choice] | None = None
     runtimes: Mapping[str, Callable[[], EmbedManifest]] = field(default_factory=dict)
 
@@ -91,6 +93,15 @@ EXPORTERS = {
         max_weight_bytes=2**27,
         explicit_only=True,
         decodes_arrays=False,
+        # The keys of TRANSFORMS in html/engine/preprocessing.js, and arrays.
+        preprocessing_kinds=(
+            "gray-image",
+            "rgb-image",
+            "tabular",
+            "char-codes",
+            "char-indices",
+            "none",
+        ),
         choose_runtime=html.choose_runtime,
         runtimes={"javascript": lambda: html.embed_manifest, "ort": html.load_ort_runtime},
     ),

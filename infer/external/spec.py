@@ -24,6 +24,8 @@ and in the library. The file is TOML or JSON:
     kind = "rgb-image"                                           # see `ptx.infer.preprocessing`
     resize = 256
     size = [224, 224]
+
+A preprocessing of texts names its `tokenizer_file`, a tokenizer.json.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ from ptx.infer.signature import Signature, TensorSpec
 from ptx.infer.tasks import TASKS, why_incompatible, why_labels_misfit
 
 KEYS = ("name", "task", "inputs", "outputs", "axes", "preprocessing", "labels", "boxes")
+TOKENIZER_FILE = "tokenizer_file"  # of a preprocessing; a manifest has the content, as `tokenizer`
 SIZE_LIMIT = 8 * 2**20  # bytes of a model spec or of a file of labels
 
 
@@ -113,6 +116,8 @@ class ModelSpec:
             raise _key_error(origin, "axes", f"do not match: {error}") from error
         if data.get("labels") is not None:
             values["labels"] = _labels(data["labels"], origin, folder)
+        if TOKENIZER_FILE in values.get("preprocessing", {}):
+            values["preprocessing"] = _pack_tokenizer(values["preprocessing"], origin, folder)
         return cls(**values)
 
     def signature(self) -> Signature:
@@ -260,6 +265,30 @@ def _boxes(value: Any, origin: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _key_error(origin, "boxes", f"is {show_value(value)}; expected format and units")
     return dict(value)
+
+
+def _pack_tokenizer(
+    settings: Mapping[str, Any], origin: str, folder: Path | None
+) -> dict[str, Any]:
+    """The settings of a preprocessing with the content of its tokenizer.json."""
+    from ptx.infer.preprocessing.tokens import TOKENIZER_LIMIT, pack_tokenizer
+
+    others = {key: value for key, value in settings.items() if key != TOKENIZER_FILE}
+    file = settings[TOKENIZER_FILE]
+    if not isinstance(file, str):
+        raise _key_error(
+            origin, f"preprocessing.{TOKENIZER_FILE}", f"is {show_value(file)}; expected a path"
+        )
+    path = (folder or Path()) / file
+    content = read_bytes(path, limit=TOKENIZER_LIMIT)
+    try:
+        return {**others, "tokenizer": pack_tokenizer(content.decode())}
+    except UnicodeDecodeError as error:
+        raise _key_error(
+            origin,
+            f"preprocessing.{TOKENIZER_FILE}",
+            f"is {quote(path)}, which is no UTF-8 text",
+        ) from error
 
 
 def _labels(value: Any, origin: str, folder: Path | None) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ KINDS = {
     "tabular": "ptx.infer.preprocessing.columns:ColumnsPreprocessing",
     "char-codes": "ptx.infer.preprocessing.text:TextPreprocessing",
     "char-indices": "ptx.infer.preprocessing.symbols:SymbolsPreprocessing",
+    "token-ids": "ptx.infer.preprocessing.tokens:TokensPreprocessing",
     "none": "ptx.infer.preprocessing.arrays:ArraysPreprocessing",
 }
 

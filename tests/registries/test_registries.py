@@ -87,7 +87,7 @@ def test_the_report_uses_the_noun_of_a_plugin(plugins: Any) -> None:
     assert "toy-numpy" in page
 
 
-KINDS = "gray-image|rgb-image|tabular|char-codes|char-indices|none"
+KINDS = "gray-image|rgb-image|tabular|char-codes|char-indices|token-ids|none"
 PACKAGES = ("infer", "models", "trainers", "export", "report", "scale", "cli")
 # What Triton runs is an ONNX file, and its configuration has other outputs for a regression.
 EXEMPT = ("infer/preprocessing", "export/triton")
