@@ -7,8 +7,7 @@ from pathlib import Path
 
 import ptx.export as exporting
 from ptx import infer, report, trainers
-from ptx.cli.export_source import quiet_exporters
-from ptx.cli.terminal import ProgressBar, print_note, print_summary
+from ptx.cli.terminal import ProgressBar, print_note, print_summary, quiet_exporters
 from ptx.cli.workspace import Workspace
 from ptx.infer.errors import UsageError
 

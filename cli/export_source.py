@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +11,7 @@ import ptx.export as exporting
 from ptx import infer, report
 from ptx.cli.model_spec import read_overrides, read_spec_file, used_options
 from ptx.cli.network import find_factory, is_reference
-from ptx.cli.terminal import print_note
+from ptx.cli.terminal import print_note, quiet_exporters
 from ptx.cli.workspace import Workspace
 from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.errors import UsageError, escape_controls
@@ -70,9 +65,9 @@ def _load_library_model(
     explicit = read_overrides(None, **overrides)
     if explicit is not None:
         spec["labels"] = explicit.labels
-    (output,) = spec["signature"]["outputs"].values()
-    classes = output[1][1]
-    if len(spec.get("labels", ())) != classes:
+    if "labels" not in spec:
+        (output,) = spec["signature"]["outputs"].values()
+        classes = output[1][1]
         raise UsageError(
             f"{reference} has {classes} classes with these weights: give their names with --labels"
         )
@@ -135,21 +130,3 @@ def print_limits(trained: exporting.TrainedModel) -> None:
         for title, text in report.signature_facts(limited):
             if title == "axis":
                 print_note(f"limits of {text}; other sizes are refused")
-
-
-@contextmanager
-def quiet_exporters() -> Iterator[None]:
-    """Hide what PyTorch's exporters log and print on standard error, unless --debug is used.
-
-    Only for commands, because it affects all threads of the process.
-    """
-    if "--debug" in sys.argv:
-        yield
-        return
-    previous_level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logging.disable(previous_level)

@@ -1,4 +1,4 @@
-"""`my_package.my_module:build_net`: a network that the user names on the command line.
+"""`my_package.my_module:build_net` or `hf:FOLDER`: a network that the user names on the command line.
 
 `pkgutil.resolve_name` does not distinguish a missing module, a module that fails while it is imported,
 and a missing attribute; the message must.
@@ -14,6 +14,7 @@ from operator import attrgetter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ptx.cli.terminal import quiet_exporters
 from ptx.infer.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def is_reference(argument: str) -> bool:
 
 
 def find_factory(reference: str) -> Factory:
-    """The function that makes the network; a class or a network is accepted too.
+    """The function that makes the network; a class, a network or a library's name is accepted too.
 
     The module is also searched in the current folder. By naming it, the user decides to run it; such a
     name is never read from a file.
@@ -36,10 +37,14 @@ def find_factory(reference: str) -> Factory:
     Raises:
         UsageError: there is no such module or attribute, or importing it fails.
     """
+    from ptx.export import is_library_model
+
+    if is_library_model(reference):
+        return lambda: _load_network(reference)
     if not is_reference(reference):
         raise UsageError(
             f"{reference!r} does not name a network; expected module:function, such as"
-            " my_package.my_module:build_net"
+            " my_package.my_module:build_net, or hf:FOLDER"
         )
     module_name, _, attribute = reference.partition(":")
     if os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path contains text
@@ -69,6 +74,13 @@ def _import_module(reference: str, name: str) -> ModuleType:
     raise UsageError(
         f"{reference}: cannot import {name}: {type(failure).__name__}: {failure}"
     ) from failure
+
+
+def _load_network(reference: str) -> Any:
+    from ptx.export import load_library_model
+
+    with quiet_exporters():  # transformers draws progress bars
+        return load_library_model(reference).network
 
 
 def _make_network(reference: str, target: Any) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr
 from typing import Any, TextIO
 
 import click
@@ -149,3 +151,21 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+@contextmanager
+def quiet_exporters() -> Iterator[None]:
+    """Hide what PyTorch's exporters and transformers print on standard error, unless --debug is used.
+
+    Only for commands, because it affects all threads of the process.
+    """
+    if "--debug" in sys.argv:
+        yield
+        return
+    previous_level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(previous_level)

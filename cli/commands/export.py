@@ -18,7 +18,6 @@ from ptx.cli.export_source import (
     ASSUMED,
     print_assumptions,
     print_limits,
-    quiet_exporters,
     read_trained,
 )
 from ptx.cli.external_onnx import adopt_file
@@ -26,7 +25,7 @@ from ptx.cli.inputs import silence_decoders
 from ptx.cli.model_spec import override_options
 from ptx.cli.network import is_reference
 from ptx.cli.param_types import Number
-from ptx.cli.terminal import ProgressBar, print_note, print_summary
+from ptx.cli.terminal import ProgressBar, print_note, print_summary, quiet_exporters
 from ptx.cli.workspace import Workspace
 from ptx.export.variant import COMPUTE_DTYPES, RUNTIMES, WEIGHT_DTYPES
 from ptx.infer.artifact.files import make_folder
@@ -154,10 +153,11 @@ def export(
     """Export MODEL and verify that the file computes what PyTorch computes.
 
     MODEL is the name of a catalog model, the path of a checkpoint, or module:function, which returns a
-    network of your own; --spec then describes its inputs and outputs. torchvision:resnet18,
-    timm:convnext_tiny and hf:FOLDER are image classifiers of these libraries; --checkpoint FILE is
-    their file of weights. The reference is eager float64. If the error of the exported file is more
-    than a few times that of eager float32, the export fails and no file is written.
+    network of your own; --spec then describes its inputs and outputs. torchvision:resnet18 and
+    timm:convnext_tiny are image classifiers of these libraries; --checkpoint FILE is their file of
+    weights. hf:FOLDER is an image or text classifier of transformers. The reference is eager float64.
+    If the error of the exported file is more than a few times that of eager float32, the export fails
+    and no file is written.
 
     A bare state dict, as torch.save(network.state_dict(), FILE) writes it, does not say how the network
     was trained. For gray images ptx tries the known labels and usual preprocessings on real rows, from
