@@ -23,7 +23,7 @@ from ptx.serve import openapi, page
 from ptx.serve.batcher import Result
 from ptx.serve.codec import InferRequest, decode_request, decompress, encode_response
 from ptx.serve.errors import RequestError, bad_request, to_request_error
-from ptx.serve.form import is_form, read_file
+from ptx.serve.form import is_form, is_json, read_file, read_json
 from ptx.serve.metadata import (
     model_config,
     model_metadata,
@@ -265,7 +265,7 @@ class _Endpoints:
                 f"model '{model.name}' has no preprocessing: send its tensors to"
                 f" /v2/models/{model.name}/infer"
             )
-        tensor = Tensor(model.raw_input, BYTES, (1,), [await _raw_input(call)])
+        tensor = Tensor(model.raw_input, BYTES, (1,), [await _raw_input(call, model)])
         result = await self._run(call, served, InferRequest([tensor], top=int(top)))
         assert isinstance(result, list)
         return _json(result[0].to_data())
@@ -279,7 +279,7 @@ class _Endpoints:
         model = served.model
         if model.raw_input is None:
             raise bad_request(f"model '{model.name}' has no preprocessing: there is no preview")
-        value = model.decode(await _raw_input(call))
+        value = model.decode(await _raw_input(call, model))
         try:
             content, media_type = await asyncio.to_thread(
                 page.preview, model.predictor.preprocessing, value
@@ -436,9 +436,13 @@ class _Call:
         return RequestError(413, f"the body has more than {limit} bytes (--max-body)")
 
 
-async def _raw_input(call: _Call) -> bytes:
-    """The raw input of a request: the body, or the file in a form."""
-    return await read_file(call.headers, call.body) if is_form(call.headers) else call.body
+async def _raw_input(call: _Call, model: Model) -> bytes:
+    """The raw input of a request: the body, the file in a form, or a text in JSON."""
+    if is_form(call.headers):
+        return await read_file(call.headers, call.body)
+    if is_json(call.headers) and model.takes_json:
+        return read_json(call.body, str(model.raw_input))
+    return call.body
 
 
 _Handler = Callable[[_Call, Served], Awaitable[Response]]

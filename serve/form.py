@@ -1,21 +1,47 @@
-"""The file in a form, as `curl -F file=@digit.jpg` and browsers send it."""
+"""The input in a form or in JSON: `curl -F file=@digit.jpg`, or `{"text": "I liked the film"}`."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 
+import orjson
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from ptx.serve.errors import bad_request
 
 FIELD = "file"
-_FORM = b"multipart/form-data"
+_FORM, _JSON = b"multipart/form-data", b"application/json"
 
 
 def is_form(headers: Mapping[bytes, bytes]) -> bool:
     """Whether the body of a request is a form with parts."""
-    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == _FORM
+    return _media_type(headers) == _FORM
+
+
+def is_json(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the body of a request is JSON."""
+    return _media_type(headers) == _JSON
+
+
+def _media_type(headers: Mapping[bytes, bytes]) -> bytes:
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+
+
+def read_json(body: bytes, name: str) -> bytes:
+    """The text in the JSON object `{name: text}`, as UTF-8.
+
+    Raises:
+        RequestError: 400: it is not JSON, or another value.
+    """
+    try:
+        data = orjson.loads(body)
+    except ValueError as error:
+        raise bad_request("the request is not valid JSON") from error
+    if not isinstance(data, dict) or list(data) != [name] or not isinstance(data[name], str):
+        raise bad_request(f'the JSON is another value; expected {{"{name}": "…"}}')
+    text: str = data[name]
+    return text.encode()
 
 
 async def read_file(headers: Mapping[bytes, bytes], body: bytes) -> bytes:

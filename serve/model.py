@@ -107,6 +107,11 @@ class Model:
         size = sum(map(len, tensor.values))
         return Job(len(values), None, values, size, top=top, timeout=request.timeout)
 
+    @property
+    def takes_json(self) -> bool:
+        """Whether the raw input is a text, which a request may send as JSON."""
+        return self.raw_input is not None and not self._takes_pictures
+
     def decode(self, value: bytes) -> bytes | str:
         """A raw input for the preprocessing: an image file as bytes, others as text.
 

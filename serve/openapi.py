@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from typing import Any
@@ -171,6 +172,13 @@ def _model_paths(model: Model) -> Iterator[tuple[str, Any]]:
             "application/octet-stream": {"schema": _BYTES},
             "multipart/form-data": {"schema": form},
         }
+        if model.takes_json:
+            text_in_json = {
+                "type": "object",
+                "properties": {model.raw_input: {"type": "string"}},
+                "required": [model.raw_input],
+            }
+            body["application/json"] = {"schema": text_in_json}
         text = f"Predict one input of {name}, a {model.raw_input}"
         yield f"/predict/{name}", {"post": _operation(text, body, "Prediction", [top])}
         text = f"The {model.raw_input} as {name} receives it"
@@ -215,7 +223,10 @@ def page(document: dict[str, Any]) -> bytes:
         for method, operation in operations.items():
             content = operation.get("requestBody", {}).get("content", {})
             option = ""
-            if "multipart/form-data" in content:
+            required = content.get("application/json", {}).get("schema", {}).get("required")
+            if required:
+                option = f" --json '{json.dumps(dict.fromkeys(required, 'TEXT'))}'"
+            elif "multipart/form-data" in content:
                 option = f" -F {FIELD}=@FILE"
             elif content:
                 option = " --json @request.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,27 @@ def test_a_text_in_a_form_is_a_text(served: Served) -> None:
     plain = served.ask("POST", "/predict/name-classifier", "Zoë".encode())
     sent = served.ask("POST", "/predict/name-classifier", *form(("file", "", "Zoë".encode())))
     assert (sent.status, sent.json) == (200, plain.json)
+
+
+def test_a_text_in_json_is_a_text(served: Served) -> None:
+    json_header = {"Content-Type": "application/json; charset=utf-8"}
+    for model, name, text in (
+        ("name-classifier", "text", "Zoë"),
+        ("diabetes", "row", "0,0,0,0,0,0,0,0"),
+    ):
+        address = f"/predict/{model}"
+        plain = served.ask("POST", address, text.encode())
+        sent = served.ask("POST", address, json.dumps({name: text}).encode(), json_header)
+        assert (sent.status, sent.json) == (200, plain.json)
+        for other in (
+            b"{",
+            b'"Zo"',
+            b"[]",
+            b"{}",
+            b'{"other": "Zo"}',
+            b'{"%s": 1}' % name.encode(),
+        ):
+            assert served.ask("POST", address, other, json_header).status == 400, other
 
 
 @pytest.mark.parametrize(
@@ -95,5 +117,7 @@ def test_the_page_of_the_addresses_needs_nothing_else(served: Served) -> None:
     assert answer.headers["content-type"].startswith("text/html")
     text = answer.body.decode()
     assert "curl -F file=@FILE $SERVER/predict/convnet" in text
+    in_json = html.escape("""curl --json '{"text": "TEXT"}' $SERVER/predict/name-classifier""")
+    assert in_json in text
     assert "<script" not in text
     assert "http://" not in text.replace("$SERVER", "")
