@@ -126,7 +126,7 @@ def _read_pooling(folder: Path, network: nn.Module) -> tuple[str, bool, int]:
     limit = _read_json(limits) if limits.is_file() else {}
     if limit.get("do_lower_case"):
         raise refuse("makes texts lower-case in front of its tokenizer (do_lower_case)")
-    return modes[0], len(kinds) == 3, limit.get("max_seq_length") or NO_MAX_LENGTH
+    return str(modes[0]), len(kinds) == 3, limit.get("max_seq_length") or NO_MAX_LENGTH
 
 
 def _read_json(path: Path) -> Any:

@@ -12,8 +12,9 @@ import numpy as np
 
 from ptx.infer.artifact.golden import RawInput
 from ptx.infer.errors import BackendError, InputError, install_hint
+from ptx.infer.limits import NO_LIMITS
 from ptx.infer.preprocessing import show_value
-from ptx.infer.signature import BATCH, NO_LIMITS, Array, Signature, TensorSpec
+from ptx.infer.signature import BATCH, Array, Signature, TensorSpec
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

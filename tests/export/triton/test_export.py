@@ -43,8 +43,8 @@ def test_the_verb_writes_what_a_server_is_started_on(
     ("arguments", "message"),
     [
         (("--format", "triton"), "needs --output FOLDER"),
-        (("--format", "triton", "--output", "x", "--opset", "18"), "leave out --opset"),
-        (("--format", "triton", "--output", "x", "--labels", "a,b"), "leave out --labels"),
+        (("--format", "triton", "--output", "x", "--opset", "18"), "omit --opset"),
+        (("--format", "triton", "--output", "x", "--labels", "a,b"), "omit --labels"),
         (("--device", "cuda"), "--device needs --format triton; the format is onnx"),
     ],
 )

@@ -111,7 +111,7 @@ def test_the_tokenizer_s_own_padding_and_truncation_do_not_apply() -> None:
 
 
 def test_probe_inputs_reveal_every_setting() -> None:
-    def batch(**settings: Any) -> dict[str, list[int]]:
+    def batch(**settings: Any) -> dict[str, list[list[int]]]:
         preprocessing = tokens("input_ids", "attention_mask", **settings)
         samples = [preprocessing.transform(text) for text in preprocessing.probe_inputs()]
         return {name: array.tolist() for name, array in preprocessing.collate(samples).items()}
