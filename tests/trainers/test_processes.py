@@ -116,7 +116,7 @@ def torchrun(root: Path, *options: object, restarts: int = 0) -> Iterator[subpro
 
 
 def test_a_process_killed_under_torchrun_ends_all_and_the_training_is_resumed(
-    tmp_path: Path, ptx: Any
+    tmp_path: Path,
 ) -> None:
     with torchrun(tmp_path, "--epochs", 100_000) as run:
         out, err = run.communicate(timeout=120)
@@ -127,8 +127,8 @@ def test_a_process_killed_under_torchrun_ends_all_and_the_training_is_resumed(
     assert "exitcode  : 6" in err
     assert "ptx/trainers" not in out + err  # the traceback is torchrun's alone
     done = read_artifact(tmp_path / MODEL / "checkpoint.pt").require_manifest().training["epochs"]
-    resumed = ptx(*arguments(tmp_path, "--resume", "--epochs", done + 1))
-    assert resumed.code == 0, resumed.err
+    resumed = train(tmp_path, "--resume", "--epochs", done + 1, processes=3)
+    assert resumed.returncode == 0, resumed.stderr
     assert len(losses(tmp_path)) == done + 1
 
 
