@@ -309,7 +309,7 @@ def verify_candidate(candidate: ExportCandidate, trained: TrainedModel, path: Pa
         record["ill_conditioned"] = dict(check.ill_conditioned)
     stored = {value for sample in manifest.end_to_end for value in sample.values}
     if left_out := sum(value not in stored for value in trained.examples):
-        record["examples_left_out"] = left_out
+        record["examples_omitted"] = left_out
     return replace(manifest, verification=record)
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ptx.infer import BackendError, LimitError, Options, PtxError, UsageError, errors
+from ptx.infer import ArtifactError, BackendError, LimitError, Options, PtxError, UsageError, errors
 from ptx.infer.artifact.files import write_atomic
 from ptx.infer.artifact.formats import CHECKPOINT
 from ptx.infer.ranges import MEASURED_BATCH, SECONDS
@@ -175,10 +175,13 @@ def benchmark(
     for target in targets:
         try:
             results.append(_measure(target, settings, exports))
-        except (BackendError, UsageError) as error:
-            if on_skip is None or (not results and target is targets[-1]):
+        except (BackendError, UsageError, ArtifactError) as error:
+            # E-NETWORK: a checkpoint has no code, and the network is the user's own.
+            known = not isinstance(error, ArtifactError) or error.code == "E-NETWORK"
+            if not known or on_skip is None or (not results and target is targets[-1]):
                 raise
-            on_skip(target.backend, getattr(error, "reason", str(error)))
+            reason = str(error).partition(":")[0] if error.code == "E-NETWORK" else str(error)
+            on_skip(target.backend, getattr(error, "reason", reason))
         progress()
     return Benchmark(results, "default" if threads is None else str(threads))
 

@@ -41,7 +41,7 @@ def manifest_facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
 def _golden(manifest: Manifest) -> str:
     """Such as `3, 1 of them random numbers`."""
     seeded = sum(sample.is_seeded for sample in manifest.golden)
-    omitted = manifest.verification.get("examples_left_out", 0)
+    omitted = manifest.verification.get("examples_omitted", 0)
     return "".join(
         (
             str(len(manifest.golden)),

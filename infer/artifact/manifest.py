@@ -297,7 +297,7 @@ def _verification(data: Mapping[str, Any]) -> dict[str, Any]:
     verification = require_field(data, "verification", dict)
     if verification:
         require_field(verification, "cases", int)
-        require_field({"examples_left_out": 0, **verification}, "examples_left_out", int)
+        require_field({"examples_omitted": 0, **verification}, "examples_omitted", int)
         for key in ("fingerprint", "samples"):
             require_field(verification, key, str)
         backends = require_field(verification, "backends", dict)

@@ -315,7 +315,7 @@ def test_an_example_that_is_too_large_is_left_out_and_noted(tmp_path: Path) -> N
     values = [value for sample in manifest.end_to_end for value in sample.values]
     assert examples[1] in values
     assert examples[0] not in values
-    assert manifest.verification["examples_left_out"] == 1
+    assert manifest.verification["examples_omitted"] == 1
     assert dict(manifest_facts(manifest))["golden samples"].endswith("1 example omitted, too large")
 
 

@@ -111,6 +111,7 @@ def test_an_own_network_works_in_every_command(project: Path, ptx: Any) -> None:
             ("verify", "flowers", "--backend", "eager", "--network", "flower_nets:build_net"),
             "passes 2 checks",
         ),
+        (("benchmark", "flowers", "--batch", 1, "--seconds", 0.001), "ort-cpu"),
     ):
         result = ptx(*verb)
         assert result.code == 0, result.err
