@@ -30,6 +30,7 @@ from ptx.infer.loading import load
 from ptx.infer.prediction import Prediction
 from ptx.infer.predictor import Predictor
 from ptx.infer.preprocessing import open_preprocessing
+from ptx.infer.raw_input import raw_input_name
 from ptx.infer.signature import TensorSpec
 from ptx.infer.tasks import find_task
 
@@ -180,8 +181,9 @@ def _to_columns(predictions: list[Prediction]) -> Any:
 
 def _decodes(manifest: Manifest) -> bool:
     """Whether one raw input gives one prediction."""
-    raw = manifest.preprocessing["kind"] != "none" or len(manifest.signature.inputs) == 1
-    return raw and find_task(manifest.task).has_decoder
+    preprocessing = open_preprocessing(manifest.preprocessing, manifest.signature)
+    raw = raw_input_name(manifest, preprocessing) is not None
+    return (raw or len(manifest.signature.inputs) == 1) and find_task(manifest.task).has_decoder
 
 
 def _model_signature(manifest: Manifest, arrays: bool) -> ModelSignature:
@@ -200,10 +202,10 @@ def _model_signature(manifest: Manifest, arrays: bool) -> ModelSignature:
     if preprocessing.feature_names:
         # Not "double", for which MLflow refuses a column of integers.
         taken = [ColSpec(AnyType(), name) for name in preprocessing.feature_names]
-    elif manifest.preprocessing["kind"] == "none":
-        taken = [_tensor(inputs[0])]
     elif preprocessing.image_spec is not None:
         taken = [ColSpec(AnyType())]  # paths or bytes
+    elif raw_input_name(manifest, preprocessing) is None:
+        taken = [_tensor(inputs[0])]
     else:
         taken = [ColSpec("string")]
     if task.reads_boxes:

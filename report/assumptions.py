@@ -22,6 +22,7 @@ from ptx.infer import Manifest
 from ptx.infer.errors import InputError
 from ptx.infer.preprocessing import open_preprocessing
 from ptx.infer.signature import Array
+from ptx.infer.tasks import classification, find_task
 from ptx.trainers import DATASETS, Dataset, Split, has_data, is_local, open_dataset
 from ptx.trainers.batches import apply_inference_preprocessing
 from ptx.trainers.model_data import SELECTED
@@ -167,6 +168,11 @@ def _record(trial: Trial) -> dict[str, Any]:
     }
 
 
+def _takes_gray_images(manifest: Manifest) -> bool:
+    image_spec = open_preprocessing(manifest.preprocessing, manifest.signature).image_spec
+    return image_spec is not None and image_spec.channels is None
+
+
 def _combinations(
     manifest: Manifest, source: str | None, cache: Path, notify: Notify
 ) -> Iterator[Combination]:
@@ -176,8 +182,8 @@ def _combinations(
     if (
         not {"labels", "preprocessing"} & set(assumed)
         or entry is None
-        or manifest.task != "classification"
-        or manifest.preprocessing["kind"] != "gray-image"
+        or find_task(manifest.task).decode is not classification
+        or not _takes_gray_images(manifest)
         or not has_data(entry)
     ):
         return

@@ -44,7 +44,7 @@ NODES = {
     "max pooling with ceil_mode": "MaxPool node_max_pool2d",
     "average pooling that counts its padding": "AveragePool node_avg_pool2d",
     "the reset gate before the product": "GRU node_gru__1",
-    "the gates of an LSTM in another order": "Concat node_Concat_39",
+    "the gates of an LSTM in another order": "Concat node_Concat_25",
     "the padding is read": f"NameClassifier {_FORWARD}",
     "the time axis reversed": f"LSTMClassifier {_FORWARD}",
     "the time axis frozen": f"CharRNN {_FORWARD}",

@@ -183,9 +183,9 @@ def test_a_closed_predictor_refuses_everything() -> None:
         ({"task": "regresion"}, "did you mean 'regression'"),
         (
             {"task": "classification"},
-            r"output \(batch, 1\) with 0 labels .* 'classification'",
+            r"labels are 0, .* output 'y' \(batch, 1\) for the task 'classification'",
         ),
-        ({"labels": ("a", "b")}, "2 labels .* 'regression'"),
+        ({"labels": ("a", "b")}, "labels are 2, .* 'regression'"),
         (
             {"preprocessing": {"kind": "gray-image"}},
             "preprocessing of kind 'gray-image' is not valid",

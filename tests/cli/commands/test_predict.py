@@ -427,7 +427,7 @@ def test_ignored_regions_are_printed_once_per_image(
     assert done.code == 0
     assert [json.loads(line)["label"] for line in done.out.splitlines()] == ["7", "7", "7"]
     assert "others" not in done.out
-    assert done.err.count("ignored") == 1
+    assert done.err.count("smaller region ignored") == 1
     assert f"{beside}: 1 smaller region ignored, 71% from the left and 60% from the top" in done.err
 
 

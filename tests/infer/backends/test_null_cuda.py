@@ -23,14 +23,12 @@ Export = Callable[[str, str], Path]
 Child = Callable[..., subprocess.CompletedProcess[str]]
 
 # What computes sizes, on the CPU by ONNX Runtime's choice.
-SIZES = {"Concat", "Slice", "Mul", "Reshape", "Gather"}
 ON_CPU = {
-    "lstm": SIZES,
-    "lstm, pixels": {"Concat"},
-    "char-rnn": SIZES,
-    "char-rnn-cell": SIZES,
-    "char-rnn-embedding": SIZES,
-    "name-classifier": SIZES | {"Squeeze"},
+    "lstm": {"Concat"},
+    "char-rnn": {"Concat"},
+    "char-rnn-cell": {"Concat"},
+    "char-rnn-embedding": {"Concat"},
+    "name-classifier": {"Concat", "Squeeze"},
 }
 COMPUTING = {
     "Conv",
