@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 WORKER = Path(__file__).with_name("one_architecture.py")
+NAMES = Path(__file__).with_name("architectures.txt")
 RECORDS = Path(".cache/architectures.jsonl")
 MAX_MEMORY = 3 * 10**9  # bytes of resident memory of one process
 MAX_SECONDS = 900  # of CPU time of one process
@@ -49,6 +50,7 @@ Seconds are CPU time of all threads, with one thread for PyTorch, after a first 
 network in the same process. The time of ptx includes the proof. Networks of transformers have two
 narrow layers.
 
+{measured} of the {listed} networks in scripts/checks/architectures.txt so far.
 Measured {dates} with {versions}:
 
 ```sh
@@ -134,6 +136,8 @@ def page(records: Sequence[dict[str, Any]]) -> str:
     text = HEADER.format(
         memory=MAX_MEMORY / 1e9,
         seconds=MAX_SECONDS,
+        measured=len(records),
+        listed=len(NAMES.read_text().split()),
         dates=dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}",
         versions=", ".join(f"{name} {' and '.join(sorted(versions[name]))}" for name in versions),
     )

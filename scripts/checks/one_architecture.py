@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import time
@@ -388,7 +389,9 @@ def attempt(
 
 
 def first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[0]
+    """Without the colours of a terminal."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return (text.strip().splitlines() or [""])[0]
 
 
 def measure(name: str) -> dict[str, Any]:

@@ -118,6 +118,7 @@ def test_the_page_counts_outcomes_by_library() -> None:
             {"name": "timm:d", "parameters": 7, "date": "2030-01-03", "stopped": "more than 3 GB"},
         ]
     )
+    assert "4 of the 150 networks in scripts/checks/architectures.txt so far" in page
     assert "2030-01-02 to 2030-01-03 with torch 2.15" in page
     assert "| timm | 3 | 1 | 1 | 0 | 1 | 1.5 |" in page
     assert "| transformers | 1 | 0 | 0 | 1 | 0 |  |" in page
